@@ -17,13 +17,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from interank import __version__
 from interank.serving import schema
-from interank.serving.backlog import LeftError, Ticket
+from interank.serving.backlog import DisconnectedError, Ticket
 from interank.serving.bytes import as_json, read_body
 from interank.serving.desk import Entry
 from interank.serving.dialects import Dialect, dialect_of, read, refused
 from interank.serving.explaining import Explain
 from interank.serving.listing import HEADERS, listing
-from interank.serving.middleware import RequestMiddleware, notes, refusal_parts, spoken
+from interank.serving.middleware import RequestMiddleware, dialect_by_path, log_fields_of, refusal_parts
 from interank.serving.models import Facts, ServedModel, explained_of, mode_of
 from interank.serving.options import Options, read_options
 from interank.serving.page import page
@@ -31,7 +31,7 @@ from interank.serving.ranking import Job
 from interank.serving.replies import Json, explanations
 from interank.serving.requests import Refusal, RerankRequest, RerankResponse, failure
 from interank.serving.service import Service
-from interank.serving.streams import Telling, events
+from interank.serving.streams import EventQueue, events
 
 _DESCRIPTION = (
     "Reranking in the dialects of Cohere, Jina, vLLM, TEI, Voyage, Infinity, NIM and SGLang, with explanations."
@@ -97,25 +97,25 @@ class Routes:
         """Rank documents, and reply in the client's dialect."""
         body = await self._body(request)
         path = request.url.path
-        notes(request.scope)["dialect"] = spoken(path).name
+        log_fields_of(request.scope)["dialect"] = dialect_by_path(path).name
         dialect = dialect_of(path, body.keys())
-        notes(request.scope)["dialect"] = dialect.name
+        log_fields_of(request.scope)["dialect"] = dialect.name
         request.state.dialect = dialect
-        asked, options = read(dialect, body), read_options(body)
-        if asked.model is None and "model" in request.path_params:
-            asked = replace(asked, model=request.path_params["model"])
-        return await self._answer(request, asked, options, dialect, partial(dialect.reply, asked))
+        rerank_request, options = read(dialect, body), read_options(body)
+        if rerank_request.model is None and "model" in request.path_params:
+            rerank_request = replace(rerank_request, model=request.path_params["model"])
+        return await self._answer(request, rerank_request, options, dialect, partial(dialect.reply, rerank_request))
 
     async def explain(self, request: Request) -> Response:
         """Grade and explain every document."""
         body = await self._body(request)
         dialect = _EXPLAINING
         request.state.dialect = dialect
-        asked, options = read(dialect, body), read_options(body)
-        facts = self._service.models.get(asked.model).facts
+        rerank_request, options = read(dialect, body), read_options(body)
+        facts = self._service.models.get(rerank_request.model).facts
         mode = options.mode or ("explain" if "explain" in facts.modes else facts.mode)
-        options = options.model_copy(update={"mode": mode, "explain": len(asked.documents)})
-        return await self._answer(request, asked, options, dialect, partial(dialect.reply, asked))
+        options = options.model_copy(update={"mode": mode, "explain": len(rerank_request.documents)})
+        return await self._answer(request, rerank_request, options, dialect, partial(dialect.reply, rerank_request))
 
     async def models(self) -> Response:
         """List the models that a request may name as `model`."""
@@ -136,7 +136,7 @@ class Routes:
         """Unload an adapter that was loaded at run time, once its requests are answered; needs an admin key."""
         self._require_admin(request)
         withdrawn = self._service.models.withdraw(name)
-        await self._service.desk.done_with(withdrawn)
+        await self._service.desk.wait_for_requests(withdrawn)
         await self._alone(partial(self._service.models.unload, withdrawn))
         return _json({"name": name, "object": "model.deleted", "deleted": True})
 
@@ -157,73 +157,73 @@ class Routes:
         return await read_body(request.stream(), request.headers.get("content-length"), self._service.limits.body_bytes)
 
     def _require_admin(self, request: Request) -> None:
-        if not notes(request.scope).get("admin"):
+        if not log_fields_of(request.scope).get("admin"):
             raise Refusal("key", "loading and unloading adapters needs an admin key; see --admin-key-file")
 
     async def _alone(self, work: Callable[[], Any]) -> Any:
         scheduler = self._service.scheduler
-        return await self._service.desk.run(work if scheduler is None else partial(scheduler.alone, work))
+        return await self._service.desk.run(work if scheduler is None else partial(scheduler.run_alone, work))
 
     async def _answer(
         self,
         request: Request,
-        asked: RerankRequest,
+        rerank_request: RerankRequest,
         options: Options,
         dialect: Dialect,
         reply: Callable[[RerankResponse], Json],
     ) -> Response:
-        service, noted = self._service, notes(request.scope)
-        served = service.models.get(asked.model)
+        service, log_fields = self._service, log_fields_of(request.scope)
+        served = service.models.get(rerank_request.model)
         mode = mode_of(served.facts, options)
-        explained = explained_of(served.facts, mode, options, len(asked.documents))
-        service.limits.check(asked, explained)
-        noted |= {"model": served.facts.name, "mode": mode, "documents": len(asked.documents)}
+        explained = explained_of(served.facts, mode, options, len(rerank_request.documents))
+        service.limits.check(rerank_request, explained)
+        log_fields |= {"model": served.facts.name, "mode": mode, "documents": len(rerank_request.documents)}
         seconds = service.limits.seconds(options, request.headers.get("x-timeout"))
-        ticket = Ticket(seconds=seconds, priority=asked.priority)
-        job = Job(noted["id"], asked, options, served, ticket, time.monotonic())
-        entry = service.enter(job, explained, noted.get("key"))
-        ended = partial(self._ended, entry, noted)
-        left = partial(_left, request)
+        ticket = Ticket(seconds=seconds, priority=rerank_request.priority)
+        job = Job(log_fields["id"], rerank_request, options, served, ticket, time.monotonic())
+        entry = service.enter(job, explained, log_fields.get("key"))
+        ended = partial(self._ended, entry, log_fields)
+        disconnected = partial(_disconnected, request)
         if options.stream or _EVENTS in request.headers.get("accept", ""):
-            refused, ended = partial(_refused_event, dialect, noted), partial(_stream_ended, ended, noted)
-            made = events(job, Telling(reply), service.desk, left, refused, ended)
-            return _Stream(made, entry, ended)
-        answered = None
+            refused, ended = partial(_refused_event, dialect, log_fields), partial(_stream_ended, ended, log_fields)
+            stream_events = events(job, EventQueue(reply), service.desk, disconnected, refused, ended)
+            return _Stream(stream_events, entry, ended)
+        response = None
         try:
-            answered = await service.desk.unless_left(service.desk.run(job.answer), ticket, left)
-        except LeftError:
-            answered = None
+            response = await service.desk.unless_disconnected(service.desk.run(job.answer), ticket, disconnected)
+        except DisconnectedError:
+            response = None
         finally:
-            ended(answered)
-        if answered is None:
+            ended(response)
+        if response is None:
             return Response(status_code=_GONE)
-        about = answered.about
+        about = response.about
         times = {
             "x-total-time": about["seconds"],
             "x-queue-time": about["queued_seconds"],
-            "x-compute-tokens": answered.tokens,
+            "x-compute-tokens": response.tokens,
         }
         # Times are in milliseconds, as TEI's clients read them.
         headers = {
             name: str(round(float(str(value)) * (1000 if "time" in name else 1))) for name, value in times.items()
         }
-        return _json(reply(answered), headers=headers)
+        return _json(reply(response), headers=headers)
 
-    def _ended(self, entry: Entry, noted: dict[str, Any], answered: RerankResponse | None) -> None:
-        self._service.desk.leave(entry, answered=answered is not None)
-        noted["queued_seconds"] = round(entry.ticket.queued_seconds, 4)
-        if answered is None:
+    def _ended(self, entry: Entry, log_fields: dict[str, Any], response: RerankResponse | None) -> None:
+        self._service.desk.leave(entry, answered=response is not None)
+        log_fields["queued_seconds"] = round(entry.ticket.queued_seconds, 4)
+        if response is None:
             return
-        self._service.metrics.answered(answered, entry.ticket.queued_seconds)
-        noted["tokens_read"], noted["tokens_written"] = answered.tokens, answered.about["tokens_written"]
-        noted["truncated"] = sum(1 for result in answered.results if result.truncated)
+        self._service.metrics.response(response, entry.ticket.queued_seconds)
+        log_fields["tokens_read"], log_fields["tokens_written"] = response.tokens, response.about["tokens_written"]
+        log_fields["truncated"] = sum(1 for result in response.results if result.truncated)
 
 
 class _Stream(StreamingResponse):
     """A stream of events that ends its request even if the client disconnects before the first event."""
 
-    def __init__(self, made: AsyncIterator[bytes], entry: Entry, ended: Callable[[None], None]) -> None:
-        super().__init__(made, media_type=_EVENTS, headers={"cache-control": "no-store"})
+    def __init__(self, stream_events: AsyncIterator[bytes], entry: Entry, ended: Callable[[None], None]) -> None:
+        super().__init__(stream_events, media_type=_EVENTS, headers={"cache-control": "no-store"})
         self._entry, self._ended = entry, ended
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -266,7 +266,7 @@ def _json(value: Any, *, status: int = 200, headers: dict[str, str] | None = Non
     return Response(as_json(value), status, headers, "application/json")
 
 
-async def _left(request: Request) -> None:
+async def _disconnected(request: Request) -> None:
     """Return once the client has disconnected."""
     while (await request.receive())["type"] != "http.disconnect":
         await asyncio.sleep(0)
@@ -274,36 +274,36 @@ async def _left(request: Request) -> None:
 
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refusal)
-    dialect = getattr(request.state, "dialect", None) or spoken(request.url.path)
+    dialect = getattr(request.state, "dialect", None) or dialect_by_path(request.url.path)
     status, headers, body = refusal_parts(dialect, error)
-    made = Response(body, status)
-    made.raw_headers = headers
-    notes(request.scope)["refused"] = error.why
-    return made
+    response = Response(body, status)
+    response.raw_headers = headers
+    log_fields_of(request.scope)["refused"] = error.why
+    return response
 
 
 async def _failed(request: Request, _: Exception) -> Response:
-    return await _refused(request, failure(notes(request.scope)["id"]))
+    return await _refused(request, failure(log_fields_of(request.scope)["id"]))
 
 
 async def _refused_by_path(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     message = f"there is no route for {request.method} {request.url.path}; /openapi.json lists the routes"
-    status, headers, body = refusal_parts(spoken(request.url.path), Refusal("unknown", message))
-    made = Response(body, error.status_code if error.status_code == 405 else status)
-    made.raw_headers = [*headers, *((n.encode(), v.encode()) for n, v in (error.headers or {}).items())]
-    return made
+    status, headers, body = refusal_parts(dialect_by_path(request.url.path), Refusal("unknown", message))
+    response = Response(body, error.status_code if error.status_code == 405 else status)
+    response.raw_headers = [*headers, *((n.encode(), v.encode()) for n, v in (error.headers or {}).items())]
+    return response
 
 
-def _refused_event(dialect: Dialect, noted: dict[str, Any], refusal: Refusal) -> dict[str, Any]:
+def _refused_event(dialect: Dialect, log_fields: dict[str, Any], refusal: Refusal) -> dict[str, Any]:
     status, _, reply = refused(dialect, refusal)
-    noted |= {"status": status, "refused": refusal.why}
+    log_fields |= {"status": status, "refused": refusal.why}
     return {"status": status, **(reply if isinstance(reply, dict) else {"message": refusal.message})}
 
 
 def _stream_ended(
-    ended: Callable[[RerankResponse | None], None], noted: dict[str, Any], answered: RerankResponse | None
+    ended: Callable[[RerankResponse | None], None], log_fields: dict[str, Any], response: RerankResponse | None
 ) -> None:
-    if answered is None:
-        noted.setdefault("status", _GONE)
-    ended(answered)
+    if response is None:
+        log_fields.setdefault("status", _GONE)
+    ended(response)

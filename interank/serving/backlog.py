@@ -20,7 +20,7 @@ _HALF_TOKENS = 20_000.0
 _WRITTEN = 16
 
 
-class LeftError(InterankError):
+class DisconnectedError(InterankError):
     """The client of a request has disconnected, so its answer is not needed."""
 
 
@@ -34,7 +34,7 @@ class Ticket:
         self.due = self.deadline - _SPARE * seconds if seconds < math.inf else math.inf
         """The planned finish, ahead of the deadline by a reserve; infinity without a deadline."""
         self.priority = priority
-        self.left = False
+        self.disconnected = False
         """True once the client has disconnected."""
         self.served: float | None = None
         """Tokens computed for it, plus the count of the least served request when it came; the lowest goes next."""
@@ -46,13 +46,13 @@ class Ticket:
         """Tokens of prompts that entered a step, and tokens written."""
         self.queued_seconds = 0.0
         """The time that its first prompts waited."""
-        self.told: Callable[[int, Sequence[int]], None] | None = None
+        self.on_text: Callable[[int, Sequence[int]], None] | None = None
         """Called with a text's index in its call and its token ids so far, whenever it grows."""
 
     def refusal(self) -> InterankError | None:
         """The reason to stop computing for this request; None to continue."""
-        if self.left:
-            return LeftError("the client has disconnected")
+        if self.disconnected:
+            return DisconnectedError("the client has disconnected")
         if monotonic() > self.deadline:
             return Refusal(
                 "late",
@@ -70,7 +70,7 @@ class Ticket:
         """Raise if the request is no longer to be computed.
 
         Raises:
-            LeftError: The client has disconnected.
+            DisconnectedError: The client has disconnected.
             Refusal: The deadline has passed.
         """
         if error := self.refusal():
@@ -147,7 +147,7 @@ class Backlog:
         """Note that a step begins now which reads so many tokens."""
         self._free = monotonic() + tokens / (self.pace or math.inf)
 
-    def measured(self, *, read: int = 0, written: int = 0) -> None:
+    def measure(self, *, read: int = 0, written: int = 0) -> None:
         """Measure throughput: so many tokens were computed since the last call; without tokens, restart the clock."""
         with self._lock:
             now = monotonic()
@@ -183,7 +183,7 @@ class Backlog:
                 most = max(most, passed - ticket.due) if come else most
             return most
 
-    def pressing(self) -> tuple[list[float], set[Ticket]]:
+    def urgent(self) -> tuple[list[float], set[Ticket]]:
         """The due times that would be missed, earliest first, and the requests that cannot meet their deadlines.
 
         Requests due by such a time go before all others.

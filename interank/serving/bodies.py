@@ -22,7 +22,7 @@ class Body(BaseModel):
 
     model_config = ConfigDict(extra="ignore", strict=False)
 
-    def asked(self) -> RerankRequest:
+    def to_request(self) -> RerankRequest:
         """Convert the body to a request.
 
         Raises:
@@ -51,7 +51,7 @@ class Rerank(Body):
     instruction: str | None = None
     instruct: str | None = None
 
-    def asked(self) -> RerankRequest:
+    def to_request(self) -> RerankRequest:
         """See `Body`; a `top_n` of 0 returns all results, as does its absence."""
         documents = [self.documents] if isinstance(self.documents, str) else self.documents
         return RerankRequest(
@@ -80,7 +80,7 @@ class TeiRerank(Body):
     truncate: bool | None = None
     model: str | None = None
 
-    def asked(self) -> RerankRequest:
+    def to_request(self) -> RerankRequest:
         """See `Body`."""
         return RerankRequest(
             queries=(some(self.query, "query"),),
@@ -106,7 +106,7 @@ class NimRanking(Body):
     model: str | None = None
     truncate: str | None = None
 
-    def asked(self) -> RerankRequest:
+    def to_request(self) -> RerankRequest:
         """See `Body`."""
         return RerankRequest(
             queries=(some(self.query.text, "query"),),
@@ -131,7 +131,7 @@ class Score(Body):
     use_activation: bool | None = None
     priority: int | None = None
 
-    def asked(self) -> RerankRequest:
+    def to_request(self) -> RerankRequest:
         """See `Body`."""
         first = next((v for v in (self.text_1, self.data_1, self.queries) if v is not None), None)
         second = next((v for v in (self.text_2, self.data_2, self.documents, self.items) if v is not None), None)

@@ -20,13 +20,13 @@ T = TypeVar("T")
 _FRAME, _QUERY = 32, 256
 
 
-def tokens_of(asked: RerankRequest, most_tokens: int) -> float:
+def tokens_of(request: RerankRequest, most_tokens: int) -> float:
     """The estimated number of prompt tokens of a request; each document counts up to the model's limit."""
     documents = sum(
         _FRAME + min(most_tokens, (len(text.text) + len(text.title)) // CHARACTERS_PER_TOKEN)
-        for text in asked.documents
+        for text in request.documents
     )
-    return documents + sum(_QUERY + len(query) // CHARACTERS_PER_TOKEN for query in asked.queries)
+    return documents + sum(_QUERY + len(query) // CHARACTERS_PER_TOKEN for query in request.queries)
 
 
 @dataclass(eq=False)
@@ -103,7 +103,7 @@ class Desk:
     def leave(self, entry: Entry, *, answered: bool) -> None:
         """Remove a request that has ended."""
         if self._measures:
-            self.backlog.measured(read=entry.ticket.read, written=entry.ticket.written)
+            self.backlog.measure(read=entry.ticket.read, written=entry.ticket.written)
         self.entries.discard(entry)
         self.backlog.leave(entry.ticket, answered=answered)
         entry.done.set()
@@ -112,28 +112,30 @@ class Desk:
         """Run the work in a thread of the pool."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
-    async def unless_left(self, work: Awaitable[T], ticket: Ticket, left: Callable[[], Awaitable[Any]]) -> T | None:
+    async def unless_disconnected(
+        self, work: Awaitable[T], ticket: Ticket, disconnected: Callable[[], Awaitable[Any]]
+    ) -> T | None:
         """The result of the work; None if the client disconnects first, which stops the work at its next step.
 
-        `left` returns once the client has disconnected.
+        `disconnected` returns once the client has disconnected.
         """
-        working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(left())
+        working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(disconnected())
         try:
             await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
             if working.done():
                 return working.result()
-            ticket.left = True
+            ticket.disconnected = True
             await asyncio.wait({working})
             # Retrieve the error, if any, so that asyncio does not log it.
             working.exception()
             return None
         except asyncio.CancelledError:
-            ticket.left = True
+            ticket.disconnected = True
             raise
         finally:
             leaving.cancel()
 
-    async def done_with(self, model: object) -> None:
+    async def wait_for_requests(self, model: object) -> None:
         """Wait until all requests to a model have ended."""
         await asyncio.gather(*(entry.done.wait() for entry in self.entries if entry.model is model))
 
@@ -147,5 +149,5 @@ class Desk:
     def close(self) -> None:
         """Cancel what is left, and shut the threads down."""
         for entry in self.entries:
-            entry.ticket.left = True
+            entry.ticket.disconnected = True
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -137,9 +137,9 @@ def read(dialect: Dialect, body: Mapping[str, Any]) -> RerankRequest:
         # For a union, pydantic adds the types that it tried to the location; drop them.
         place = ".".join(str(part) for part in first["loc"] if str(part) != "str" and "[" not in str(part))
         raise Refusal("invalid", f"found a body that cannot be read at {place}: {first['msg']}", field=place) from error
-    asked = content.asked()
+    request = content.to_request()
     default = body.get("return_documents") is None
-    return replace(asked, texts=True) if dialect.texts and default else asked
+    return replace(request, texts=True) if dialect.texts and default else request
 
 
 def refused(dialect: Dialect, refusal: Refusal) -> tuple[int, dict[str, str], Json | None]:

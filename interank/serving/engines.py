@@ -30,11 +30,11 @@ class Labels:
     labels: tuple[int, ...]
 
     def size(self, item: Prompt) -> Size:
-        """See `Lane`."""
+        """See `Operation`."""
         return Size(item.prefix, len(item.prefix), len(item.document) + len(item.suffix))
 
     def compute(self, items: Sequence[Prompt]) -> list[LabelLogits]:
-        """See `Lane`."""
+        """See `Operation`."""
         return self.engine.label_logits(items, self.labels)
 
 
@@ -45,11 +45,11 @@ class Pairs:
     engine: HeadEngine
 
     def size(self, item: Pair) -> Size:
-        """See `Lane`."""
+        """See `Operation`."""
         return Size(None, 0, len(item.ids))
 
     def compute(self, items: Sequence[Pair]) -> list[float]:
-        """See `Lane`."""
+        """See `Operation`."""
         return self.engine.scores(items)
 
 
@@ -67,7 +67,7 @@ class Texts:
         return self.sampling.temperature == 0
 
     def write(self, items: Sequence[Prompt], between: Between) -> list[Completion]:
-        """See `WritingLane`."""
+        """See `GeneratingOperation`."""
         with _interrupted(self.engine, between) as inside:
             if inside or not self.mixes:
                 return self.engine.generate(items, self.sampling, end=self.end)
@@ -103,11 +103,11 @@ class GradedTexts:
 
     @property
     def mixes(self) -> bool:
-        """See `WritingLane`."""
+        """See `GeneratingOperation`."""
         return False
 
     def write(self, items: Sequence[Prompt], between: Between) -> list[tuple[Completion, LabelLogits]]:
-        """See `WritingLane`."""
+        """See `GeneratingOperation`."""
         with _interrupted(self.engine, between):
             graded: list[tuple[Completion, LabelLogits]] = self.engine.generate_graded(
                 items, self.sampling, self.forced, end=self.end
@@ -178,8 +178,8 @@ class SharedGradingEngine(SharedEngine):
         self, prompts: Sequence[Prompt], sampling: Sampling, asked: ForcedLabels, *, end: int
     ) -> list[tuple[Completion, LabelLogits]]:
         """See `Grading`."""
-        lane = GradedTexts(self.engine, sampling, asked, end)
-        graded: list[tuple[Completion, LabelLogits]] = self._scheduler.write(self._ticket, lane, prompts)
+        operation = GradedTexts(self.engine, sampling, asked, end)
+        graded: list[tuple[Completion, LabelLogits]] = self._scheduler.write(self._ticket, operation, prompts)
         self.work += _written(prompts, [item for item, _ in graded])
         return graded
 
@@ -207,8 +207,8 @@ class ServedEngine(SharedEngine):
             self._ticket.check()
             self._ticket.charge(written=before + sum(map(len, texts.values())) - self._ticket.written)
             for place, ids in texts.items():
-                if self._ticket.told is not None:
-                    self._ticket.told(place, ids)
+                if self._ticket.on_text is not None:
+                    self._ticket.on_text(place, ids)
             return frozenset()
 
         completions = Texts(self.engine, sampling, end).write(prompts, between)

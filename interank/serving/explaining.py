@@ -15,7 +15,7 @@ class Explain(Body):
     model: str | None = None
     return_documents: bool | None = None
 
-    def asked(self) -> RerankRequest:
+    def to_request(self) -> RerankRequest:
         """See `Body`."""
         if (self.document is None) == (self.documents is None):
             raise Refusal("invalid", "give either document or documents", field="documents")

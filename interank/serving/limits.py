@@ -36,19 +36,21 @@ class Limits:
     heartbeat: float = 5.0
     """Seconds between heartbeats in a stream."""
 
-    def check(self, asked: RerankRequest, explained: int) -> None:
+    def check(self, request: RerankRequest, explained: int) -> None:
         """Refuse a request that is too large; `explained` is the number of documents to explain.
 
         Raises:
             Refusal: The message gives the size and the limit.
         """
-        count = len(asked.documents)
+        count = len(request.documents)
         if count > self.documents:
             raise _too_large(f"{count} documents", f"{self.documents}", "documents")
-        longest = max(map(len, asked.queries))
+        longest = max(map(len, request.queries))
         if longest > self.query_characters:
             raise _too_large(f"a query of {longest} characters", f"{self.query_characters}", "query")
-        characters = sum(map(len, asked.queries)) + sum(len(each.text) + len(each.title) for each in asked.documents)
+        characters = sum(map(len, request.queries)) + sum(
+            len(each.text) + len(each.title) for each in request.documents
+        )
         if characters > self.characters:
             raise _too_large(f"{characters} characters", f"{self.characters}", "documents")
         if explained > self.explanations:

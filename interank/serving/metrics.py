@@ -54,16 +54,16 @@ class Metrics:
         self._requests.labels(route, mode, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
-    def answered(self, answered: RerankResponse, queued: float) -> None:
+    def response(self, response: RerankResponse, queued: float) -> None:
         """Record the documents and tokens of an answered request."""
-        model = answered.model
+        model = response.model
         self._queued.observe(queued)
-        self._documents.labels(model).inc(len(answered.results))
-        self._truncated.labels(model).inc(sum(1 for result in answered.results if result.truncated))
-        self._read.labels(model).inc(answered.tokens)
-        written = answered.about.get("tokens_written")
+        self._documents.labels(model).inc(len(response.results))
+        self._truncated.labels(model).inc(sum(1 for result in response.results if result.truncated))
+        self._read.labels(model).inc(response.tokens)
+        written = response.about.get("tokens_written")
         self._written.labels(model).inc(written if isinstance(written, int) else 0)
-        for result in answered.results:
+        for result in response.results:
             mass = result.extra.get("label_mass")
             if isinstance(mass, float):
                 self._mass.labels(model).observe(mass)

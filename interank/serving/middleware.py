@@ -22,7 +22,7 @@ OPEN = frozenset({"/health", "/ready"})
 _BOUND = "interank"
 
 
-def notes(scope: Scope) -> dict[str, Any]:
+def log_fields_of(scope: Scope) -> dict[str, Any]:
     """A request's fields for its log line, such as `id`, `key`, `mode` and `documents`; never texts.
 
     `status` is set if the outcome differs from the reply's HTTP status, as it may for a stream.
@@ -31,7 +31,7 @@ def notes(scope: Scope) -> dict[str, Any]:
     return fields
 
 
-def spoken(path: str) -> Dialect:
+def dialect_by_path(path: str) -> Dialect:
     """The dialect of a path, if the body has not been read."""
     try:
         return dialect_of(path, ())
@@ -60,8 +60,8 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers, noted, begun = Headers(scope=scope), notes(scope), time.monotonic()
-        noted["id"] = headers.get("x-request-id", "")[:100] or secrets.token_hex(8)
+        headers, log_fields, begun = Headers(scope=scope), log_fields_of(scope), time.monotonic()
+        log_fields["id"] = headers.get("x-request-id", "")[:100] or secrets.token_hex(8)
         status = [500]
 
         async def sent(message: Message) -> None:
@@ -69,7 +69,7 @@ class RequestMiddleware:
                 status[0] = message["status"]
                 message["headers"] = [
                     *message.get("headers", ()),
-                    (b"x-request-id", noted["id"].encode("latin-1", "replace")),
+                    (b"x-request-id", log_fields["id"].encode("latin-1", "replace")),
                 ]
             await send(message)
 
@@ -81,16 +81,16 @@ class RequestMiddleware:
                 await _tell(refusal, scope["path"], sent)
         except Exception:
             # The client already has an error reply in its dialect.
-            log.exception("request %s failed", noted["id"])
+            log.exception("request %s failed", log_fields["id"])
         finally:
-            self._note(scope, noted, status[0], time.monotonic() - begun, headers)
+            self._note(scope, log_fields, status[0], time.monotonic() - begun, headers)
 
     def _key_refusal(self, scope: Scope, headers: Headers) -> Refusal | None:
         keys, admin = self._service.keys, self._service.admin
         if scope["path"] in OPEN or not (keys or admin):
             return None
         who, ruler = keys.who(headers), admin.who(headers)
-        notes(scope)["key"], notes(scope)["admin"] = who or ruler, ruler is not None
+        log_fields_of(scope)["key"], log_fields_of(scope)["admin"] = who or ruler, ruler is not None
         if not keys or who or ruler:
             # A browser adds a stored password even to requests from another site's page.
             if headers.get("sec-fetch-site") == "cross-site":
@@ -98,11 +98,11 @@ class RequestMiddleware:
             return None
         return Refusal("key", "give one of this server's keys, as Authorization: Bearer KEY")
 
-    def _note(self, scope: Scope, noted: dict[str, Any], status: int, seconds: float, headers: Headers) -> None:
+    def _note(self, scope: Scope, log_fields: dict[str, Any], status: int, seconds: float, headers: Headers) -> None:
         route = getattr(scope.get("route"), "path", None) or "none"
         # A stream begins with status 200; its outcome follows later.
-        status = noted.get("status", status)
-        self._service.metrics.request(route, noted.get("mode", ""), status, seconds)
+        status = log_fields.get("status", status)
+        self._service.metrics.request(route, log_fields.get("mode", ""), status, seconds)
         trace = headers.get("traceparent", "").split("-")
         line = {
             "time": round(time.time(), 3),
@@ -111,12 +111,12 @@ class RequestMiddleware:
             "status": status,
             "seconds": round(seconds, 4),
             **({"trace": trace[1]} if len(trace) == 4 else {}),
-            **noted,
+            **log_fields,
         }
         log.info("%s", json.dumps(line))
 
 
 async def _tell(refusal: Refusal, path: str, send: Send) -> None:
-    status, headers, body = refusal_parts(spoken(path), refusal)
+    status, headers, body = refusal_parts(dialect_by_path(path), refusal)
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

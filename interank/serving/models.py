@@ -50,7 +50,7 @@ class Facts:
     guards: tuple[Guard, ...] = ("none",)
     most_tokens: int = 256
     """The largest number of tokens of an explanation."""
-    taken_up: int | None = None
+    most_explained: int | None = None
     """The largest number of documents that mode `adaptive` explains; None is all."""
     fits: Mapping[str, Fit] = field(default_factory=dict)
     """The stored fits by mode."""
@@ -122,7 +122,7 @@ def explained_of(facts: Facts, mode: Mode, options: Options, documents: int) -> 
     if mode == "reason":
         return documents
     if mode == "adaptive":
-        return documents if facts.taken_up is None else min(facts.taken_up, documents)
+        return documents if facts.most_explained is None else min(facts.most_explained, documents)
     return min(documents, explained_by_default(mode) if options.explained is None else options.explained)
 
 
@@ -260,12 +260,12 @@ class _Documents:
     ranks: Scores
 
     def size(self, item: _Pair) -> Size:
-        """See `Lane`."""
+        """See `Operation`."""
         query, document = item
         return Size(None, 0, 1 + (len(query.text) + len(document.full_text)) // CHARACTERS_PER_TOKEN)
 
     def compute(self, items: Sequence[_Pair]) -> list[RankedDocument]:
-        """See `Lane`."""
+        """See `Operation`."""
         scored: list[RankedDocument] = []
         begin = 0
         while begin < len(items):

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from interank.errors import InputError, InterankError
 from interank.modes import Mode
 from interank.reranking.fitted_reranker import FittedReranker
-from interank.serving.backlog import LeftError, Ticket
+from interank.serving.backlog import DisconnectedError, Ticket
 from interank.serving.models import Kind, ServedModel, explained_of, mode_of
 from interank.serving.options import Options
 from interank.serving.quoting import quotes_of, relevant_spans
@@ -25,10 +25,10 @@ _ORDERED: frozenset[Mode] = frozenset({"listwise", "adaptive"})
 _UNLEARNED = ("this model has not learned to follow an instruction",)
 
 
-class Hears(Protocol):
+class ProgressListener(Protocol):
     """A listener to the progress of a request."""
 
-    def ranking(self, answered: RerankResponse) -> None:
+    def ranking(self, response: RerankResponse) -> None:
         """Receive all results, before their explanations are written."""
         ...
 
@@ -45,62 +45,62 @@ class Hears(Protocol):
 class Job:
     """One request with the model that answers it."""
 
-    request: str
-    asked: RerankRequest
+    request_id: str
+    request: RerankRequest
     options: Options
     served: ServedModel
     ticket: Ticket
     begun: float
     """The start, by `time.monotonic`."""
 
-    def answer(self, hears: Hears | None = None) -> RerankResponse:
+    def answer(self, listener: ProgressListener | None = None) -> RerankResponse:
         """Rank and explain; failures are logged.
 
         Raises:
             Refusal: The model lacks what the request needs, failed, or missed the deadline.
-            LeftError: The client has disconnected.
+            DisconnectedError: The client has disconnected.
         """
         try:
-            return self._answered(hears)
-        except (Refusal, LeftError):
+            return self._answered(listener)
+        except (Refusal, DisconnectedError):
             raise
         except InputError as error:
             raise Refusal("invalid", str(error)) from error
         except InterankError as error:
-            log.error("request %s failed: %s", self.request, error)
+            log.error("request %s failed: %s", self.request_id, error)
             raise Refusal("failed", str(error)) from error
         except Exception as error:
-            log.exception("request %s failed", self.request)
-            raise failure(self.request) from error
+            log.exception("request %s failed", self.request_id)
+            raise failure(self.request_id) from error
 
-    def _answered(self, hears: Hears | None) -> RerankResponse:
+    def _answered(self, listener: ProgressListener | None) -> RerankResponse:
         mode = mode_of(self.served.facts, self.options)
-        ranks = self.served.ranks(self.options, self.ticket, self.asked.most_tokens)
+        ranks = self.served.ranks(self.options, self.ticket, self.request.most_tokens)
         parts = [self._ranked(ranks, mode, query, places) for query, places in self._queries()]
         ranked = {index: item for part in parts for index, item in part.items()}
         self._require_whole(ranked)
         kept = self._reaching(ranked)
         response = self._response(ranks, mode, ranked, kept)
-        if hears is not None:
-            hears.ranking(response)
+        if listener is not None:
+            listener.ranking(response)
         count = explained_of(self.served.facts, mode, self.options, len(kept))
         if count and mode in ("score", "explain") and len(parts) == 1:
-            return self._response(ranks, mode, ranked, self._explained(ranks, kept, count, hears))
+            return self._response(ranks, mode, ranked, self._explained(ranks, kept, count, listener))
         return response
 
     def _queries(self) -> list[tuple[Query, list[int]]]:
         """Each distinct query with the indices of its documents."""
-        count = len(self.asked.documents)
-        if len(self.asked.queries) == 1:
-            return [(Query("query", self.asked.queries[0], self.asked.instruction), list(range(count)))]
+        count = len(self.request.documents)
+        if len(self.request.queries) == 1:
+            return [(Query("query", self.request.queries[0], self.request.instruction), list(range(count)))]
         places: dict[str, list[int]] = {}
-        for place, text in enumerate(self.asked.queries):
+        for place, text in enumerate(self.request.queries):
             places.setdefault(text, []).append(place)
-        instruction = self.asked.instruction
+        instruction = self.request.instruction
         return [(Query(f"query{n}", text, instruction), own) for n, (text, own) in enumerate(places.items())]
 
     def _documents(self, places: Sequence[int]) -> list[Document]:
-        texts = self.asked.documents
+        texts = self.request.documents
         return [Document(str(place), texts[place].text, texts[place].title) for place in places]
 
     def _ranked(
@@ -117,7 +117,7 @@ class Job:
         Raises:
             Refusal: A minimum is on a value that the model does not give.
         """
-        ranking = QueryRanking(Query("query", self.asked.queries[0]), ranked.values())
+        ranking = QueryRanking(Query("query", self.request.queries[0]), ranked.values())
         for name, least in self.options.minimums.items():
             try:
                 ranking = ranking.at_least({name: least})
@@ -126,31 +126,35 @@ class Job:
         return {int(item.doc_id): item for item in ranking}
 
     def _explained(
-        self, ranks: FittedReranker, ranked: dict[int, RankedDocument], count: int, hears: Hears | None
+        self, ranks: FittedReranker, ranked: dict[int, RankedDocument], count: int, listener: ProgressListener | None
     ) -> dict[int, RankedDocument]:
         """The documents, the best `count` of them with explanations."""
-        best = sorted(ranked.values(), key=lambda item: (-item.score, int(item.doc_id)))[: self.asked.top]
+        best = sorted(ranked.values(), key=lambda item: (-item.score, int(item.doc_id)))[: self.request.top]
         wanted = [int(item.doc_id) for item in best[:count]]
-        query = Query("query", self.asked.queries[0], self.asked.instruction)
-        if hears is not None:
-            self.ticket.told = self._telling(hears, wanted)
-        explained = ranks.explain(query, self._documents(range(len(self.asked.documents))), best, count)
+        query = Query("query", self.request.queries[0], self.request.instruction)
+        if listener is not None:
+            self.ticket.on_text = self._on_text(listener, wanted)
+        explained = ranks.explain(query, self._documents(range(len(self.request.documents))), best, count)
         for item in explained[:count]:
-            if hears is not None and item.explanation is not None:
-                document = self.asked.documents[int(item.doc_id)]
-                hears.explained(int(item.doc_id), item.explanation, quotes_of(item.explanation, document, query.text))
+            if listener is not None and item.explanation is not None:
+                document = self.request.documents[int(item.doc_id)]
+                listener.explained(
+                    int(item.doc_id), item.explanation, quotes_of(item.explanation, document, query.text)
+                )
         return ranked | {int(item.doc_id): item for item in explained}
 
-    def _telling(self, hears: Hears, wanted: Sequence[int]) -> Callable[[int, Sequence[int]], None] | None:
+    def _on_text(
+        self, listener: ProgressListener, wanted: Sequence[int]
+    ) -> Callable[[int, Sequence[int]], None] | None:
         """A callback that passes growing texts to the listener, by document index."""
         encoder = getattr(self.served, "encoder", None)
         if encoder is None:
             return None
-        return lambda place, ids: hears.text(wanted[place], encoder.text(ids).lstrip())
+        return lambda place, ids: listener.text(wanted[place], encoder.text(ids).lstrip())
 
     def _require_whole(self, ranked: dict[int, RankedDocument]) -> None:
         cut = [index for index, item in ranked.items() if item.truncated]
-        if self.asked.whole and cut:
+        if self.request.whole and cut:
             raise Refusal(
                 "too_large", f"document {min(cut)} exceeds the model's length limit; shorten it, or allow truncation"
             )
@@ -176,21 +180,21 @@ class Job:
         if self.options.minimums:
             about["left_out"] = len(ranked) - len(kept)
         return RerankResponse(
-            self.request,
+            self.request_id,
             self.served.facts.name,
             int(time.time()),
             results,
             work.tokens_read,
-            _UNLEARNED if self.asked.instruction and not ranks.follows else (),
+            _UNLEARNED if self.request.instruction and not ranks.follows else (),
             extra={} if abstains is None else {"abstain": abstains},
             about=about,
         )
 
     def _result(self, item: RankedDocument, kind: Kind, rank: int | None) -> Result:
         index = int(item.doc_id)
-        document = self.asked.documents[index]
-        count = len(self.asked.documents)
-        query = self.asked.queries[index if len(self.asked.queries) > 1 else 0]
+        document = self.request.documents[index]
+        count = len(self.request.documents)
+        query = self.request.queries[index if len(self.request.queries) > 1 else 0]
         quotes = None if item.explanation is None else quotes_of(item.explanation, document, query)
         graded = kind == "grade" and item.relevance is not None
         extra: dict[str, Any] = {

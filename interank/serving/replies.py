@@ -18,110 +18,111 @@ _TEI_TYPES = {
 }
 
 
-def _number(asked: RerankRequest, result: Result) -> float:
-    return result.score if asked.raw else result.relevance
+def _number(request: RerankRequest, result: Result) -> float:
+    return result.score if request.raw else result.relevance
 
 
-def _also(asked: RerankRequest, result: Result) -> dict[str, Any]:
+def _also(request: RerankRequest, result: Result) -> dict[str, Any]:
     """The keys that interank adds to a result; `relevant_spans` only on request."""
-    extra = {key: value for key, value in result.extra.items() if key != "relevant_spans" or asked.spans}
+    extra = {key: value for key, value in result.extra.items() if key != "relevant_spans" or request.spans}
     return {**extra, "truncated": result.truncated}
 
 
-def _document(asked: RerankRequest, result: Result, *, flat: bool) -> dict[str, Any]:
-    if not asked.texts:
+def _document(request: RerankRequest, result: Result, *, flat: bool) -> dict[str, Any]:
+    if not request.texts:
         return {}
     return {"document": result.document.text if flat else {"text": result.document.text}}
 
 
-def _result(asked: RerankRequest, result: Result, *, flat: bool) -> dict[str, Any]:
-    score = {"index": result.index, "relevance_score": _number(asked, result)}
-    return score | _document(asked, result, flat=flat) | _also(asked, result)
+def _result(request: RerankRequest, result: Result, *, flat: bool) -> dict[str, Any]:
+    score = {"index": result.index, "relevance_score": _number(request, result)}
+    return score | _document(request, result, flat=flat) | _also(request, result)
 
 
-def _results(asked: RerankRequest, answered: RerankResponse, *, flat: bool) -> list[dict[str, Any]]:
-    return [_result(asked, result, flat=flat) for result in best_first(answered.results, asked.top)]
+def _results(request: RerankRequest, response: RerankResponse, *, flat: bool) -> list[dict[str, Any]]:
+    return [_result(request, result, flat=flat) for result in best_first(response.results, request.top)]
 
 
-def _begun(kind: str, answered: RerankResponse) -> dict[str, Any]:
-    return {"id": answered.request, "object": kind, "created": answered.created, "model": answered.model}
+def _begun(kind: str, response: RerankResponse) -> dict[str, Any]:
+    return {"id": response.request_id, "object": kind, "created": response.created, "model": response.model}
 
 
-def _ended(asked: RerankRequest, answered: RerankResponse, **meta: Any) -> dict[str, Any]:
-    about = {"interank": dict(answered.about)} if answered.about else {}
+def _ended(request: RerankRequest, response: RerankResponse, **meta: Any) -> dict[str, Any]:
+    about = {"interank": dict(response.about)} if response.about else {}
     return {
-        "usage": {"prompt_tokens": answered.tokens, "total_tokens": answered.tokens},
-        "meta": {**meta, "warnings": all_warnings(asked, answered), **about},
-        **answered.extra,
+        "usage": {"prompt_tokens": response.tokens, "total_tokens": response.tokens},
+        "meta": {**meta, "warnings": all_warnings(request, response), **about},
+        **response.extra,
     }
 
 
-def superset(asked: RerankRequest, answered: RerankResponse) -> Json:
+def superset(request: RerankRequest, response: RerankResponse) -> Json:
     """The reply with all keys that clients of Cohere, Jina, vLLM and LiteLLM read."""
     return {
-        **_begun("rerank", answered),
-        "results": _results(asked, answered, flat=False),
+        **_begun("rerank", response),
+        "results": _results(request, response, flat=False),
         **_ended(
-            asked,
-            answered,
+            request,
+            response,
             api_version={"version": "2"},
             billed_units={"search_units": 1},
-            tokens={"input_tokens": answered.tokens, "output_tokens": answered.about.get("tokens_written", 0)},
+            tokens={"input_tokens": response.tokens, "output_tokens": response.about.get("tokens_written", 0)},
         ),
     }
 
 
-def infinity(asked: RerankRequest, answered: RerankResponse) -> Json:
+def infinity(request: RerankRequest, response: RerankResponse) -> Json:
     """Infinity's reply, in which documents are plain strings."""
-    results = _results(asked, answered, flat=True)
-    return {**_begun("rerank", answered), "results": results, **_ended(asked, answered)}
+    results = _results(request, response, flat=True)
+    return {**_begun("rerank", response), "results": results, **_ended(request, response)}
 
 
-def voyage(asked: RerankRequest, answered: RerankResponse) -> Json:
+def voyage(request: RerankRequest, response: RerankResponse) -> Json:
     """Voyage's reply, with the results in `data`."""
-    data = _results(asked, answered, flat=True)
-    return {"object": "list", "data": data, "model": answered.model, **_ended(asked, answered)}
+    data = _results(request, response, flat=True)
+    return {"object": "list", "data": data, "model": response.model, **_ended(request, response)}
 
 
-def tei(asked: RerankRequest, answered: RerankResponse) -> Json:
+def tei(request: RerankRequest, response: RerankResponse) -> Json:
     """TEI's reply, a bare list."""
     return [
-        {"index": r.index, "score": _number(asked, r)}
-        | ({"text": r.document.text} if asked.texts else {})
-        | _also(asked, r)
-        for r in best_first(answered.results, asked.top)
+        {"index": r.index, "score": _number(request, r)}
+        | ({"text": r.document.text} if request.texts else {})
+        | _also(request, r)
+        for r in best_first(response.results, request.top)
     ]
 
 
-def sglang(asked: RerankRequest, answered: RerankResponse) -> Json:
+def sglang(request: RerankRequest, response: RerankResponse) -> Json:
     """SGLang's reply, a bare list of results, each with `meta_info`."""
     return [
-        {"score": _number(asked, r), "index": r.index, "meta_info": {"id": answered.request}}
-        | _document(asked, r, flat=True)
-        | _also(asked, r)
-        for r in best_first(answered.results, asked.top)
+        {"score": _number(request, r), "index": r.index, "meta_info": {"id": response.request_id}}
+        | _document(request, r, flat=True)
+        | _also(request, r)
+        for r in best_first(response.results, request.top)
     ]
 
 
-def nim(asked: RerankRequest, answered: RerankResponse) -> Json:
+def nim(request: RerankRequest, response: RerankResponse) -> Json:
     """NIM's reply, in which `logit` is the score s."""
-    ranked = best_first(answered.results, asked.top)
-    rankings = [{"index": r.index, "logit": r.score} | _also(asked, r) for r in ranked]
-    return {"rankings": rankings, **_ended(asked, answered)}
+    ranked = best_first(response.results, request.top)
+    rankings = [{"index": r.index, "logit": r.score} | _also(request, r) for r in ranked]
+    return {"rankings": rankings, **_ended(request, response)}
 
 
-def scores(asked: RerankRequest, answered: RerankResponse) -> Json:
+def scores(request: RerankRequest, response: RerankResponse) -> Json:
     """The reply of vLLM's `/score`, in request order."""
     data = [
-        {"index": r.index, "object": "score", "score": _number(asked, r)} | _also(asked, r) for r in answered.results
+        {"index": r.index, "object": "score", "score": _number(request, r)} | _also(request, r)
+        for r in response.results
     ]
-    return {**_begun("list", answered), "data": data, **_ended(asked, answered)}
+    return {**_begun("list", response), "data": data, **_ended(request, response)}
 
 
-def explanations(asked: RerankRequest, answered: RerankResponse) -> Json:
+def explanations(request: RerankRequest, response: RerankResponse) -> Json:
     """The reply of `/v1/explain`, in request order."""
-    results = [_result(asked, r, flat=False) for r in answered.results]
-    return {**_begun("explanations", answered), "results": results, **_ended(asked, answered)}
+    results = [_result(request, r, flat=False) for r in response.results]
+    return {**_begun("explanations", response), "results": results, **_ended(request, response)}
 
 
 def any_error(refusal: Refusal, status: int) -> dict[str, Any]:

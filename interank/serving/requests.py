@@ -29,9 +29,9 @@ class Refusal(InterankError):
         super().__init__(message)
 
 
-def failure(request: str) -> Refusal:
+def failure(request_id: str) -> Refusal:
     """The refusal for an unexpected error, whose details stay in the log."""
-    return Refusal("failed", f"the server failed; see request {request} in its log")
+    return Refusal("failed", f"the server failed; see request {request_id} in its log")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class Result:
 class RerankResponse:
     """All results of a request, in request order, and their cost."""
 
-    request: str
+    request_id: str
     """The request's id in the log."""
     model: str
     created: int
@@ -120,8 +120,8 @@ def best_first(results: Sequence[Result], top: int | None) -> list[Result]:
     return sorted(results, key=lambda result: -result.score)[:top]
 
 
-def all_warnings(asked: RerankRequest, answered: RerankResponse) -> list[str]:
+def all_warnings(request: RerankRequest, response: RerankResponse) -> list[str]:
     """The warnings of request and response, and the number of truncated documents."""
-    cut = sum(1 for result in answered.results if result.truncated)
-    cuts = [f"documents cut to the model's length: {cut} of {len(answered.results)}"] if cut else []
-    return [*asked.warnings, *answered.warnings, *cuts]
+    cut = sum(1 for result in response.results if result.truncated)
+    cuts = [f"documents cut to the model's length: {cut} of {len(response.results)}"] if cut else []
+    return [*request.warnings, *response.warnings, *cuts]

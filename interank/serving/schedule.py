@@ -28,7 +28,7 @@ class Size(NamedTuple):
     own_tokens: int
 
 
-class Lane(Protocol):
+class Operation(Protocol):
     """An operation that computes results of items; items of equal operations are batched together."""
 
     def size(self, item: Any) -> Size:
@@ -44,7 +44,7 @@ Between = Callable[[Mapping[int, Sequence[int]]], frozenset[int]]
 """Called between tokens with each prompt's token ids so far, by index; returns the indices of prompts to stop."""
 
 
-class WritingLane(Protocol):
+class GeneratingOperation(Protocol):
     """An operation that generates texts."""
 
     @property
@@ -63,7 +63,7 @@ class _Call:
 
     number: int
     ticket: Ticket
-    lane: Any
+    operation: Any
     items: Sequence[Any]
     sizes: Sequence[Size]
     begun: int = 0
@@ -74,8 +74,8 @@ class _Call:
     done: threading.Event = field(default_factory=threading.Event)
     since: float = field(default_factory=monotonic)
 
-    def turn(self, pressing: Sequence[float]) -> tuple[int, int, float, int]:
-        return bisect_left(pressing, self.ticket.due), self.ticket.priority, self.ticket.served or 0.0, self.number
+    def turn(self, urgent: Sequence[float]) -> tuple[int, int, float, int]:
+        return bisect_left(urgent, self.ticket.due), self.ticket.priority, self.ticket.served or 0.0, self.number
 
     def fail(self, error: BaseException) -> None:
         self.error = error
@@ -134,30 +134,30 @@ class Scheduler:
         self._thread = threading.Thread(target=self._run, name="interank-engine", daemon=True)
         self._thread.start()
 
-    def ask(self, ticket: Ticket, lane: Lane, items: Sequence[Any]) -> list[Any]:
+    def ask(self, ticket: Ticket, operation: Operation, items: Sequence[Any]) -> list[Any]:
         """The items' results, computed in one or more steps together with other requests' items.
 
         Raises:
-            LeftError: The client has disconnected.
+            DisconnectedError: The client has disconnected.
             Refusal: The deadline has passed or cannot be met, or the scheduler was closed.
             Exception: The computation raised it.
         """
-        sizes = [lane.size(item) for item in items]
+        sizes = [operation.size(item) for item in items]
         shared = {size.shared: size.shared_tokens for size in sizes}
         ticket.to_read = max(ticket.to_read, sum(shared.values()) + sum(size.own_tokens for size in sizes))
-        return self._asked(self._scores, ticket, lane, items, sizes)
+        return self._enqueue(self._scores, ticket, operation, items, sizes)
 
-    def write(self, ticket: Ticket, lane: WritingLane, items: Sequence[Any]) -> list[Any]:
+    def write(self, ticket: Ticket, operation: GeneratingOperation, items: Sequence[Any]) -> list[Any]:
         """Generated texts; generation runs while no scores wait, and between scoring steps.
 
         Raises:
-            LeftError: The client has disconnected.
+            DisconnectedError: The client has disconnected.
             Refusal: The deadline has passed, or the scheduler was closed.
             Exception: The generation raised it.
         """
-        return self._asked(self._texts, ticket, lane, items, [])
+        return self._enqueue(self._texts, ticket, operation, items, [])
 
-    def alone(self, work: Callable[[], Any]) -> Any:
+    def run_alone(self, work: Callable[[], Any]) -> Any:
         """The result of `work`, run between two steps while nothing else computes.
 
         Raises:
@@ -165,7 +165,7 @@ class Scheduler:
             Exception: The work raised it.
         """
         call = _Call(next(self._numbers), Ticket(), None, [None], [])
-        return self._waited(call, lambda: self._alone.append((work, call)))[0]
+        return self._wait(call, lambda: self._alone.append((work, call)))[0]
 
     @property
     def waiting_tokens(self) -> int:
@@ -180,16 +180,16 @@ class Scheduler:
             self._changed.notify()
         self._thread.join()
 
-    def _asked(
-        self, queue: list[_Call], ticket: Ticket, lane: Any, items: Sequence[Any], sizes: Sequence[Size]
+    def _enqueue(
+        self, queue: list[_Call], ticket: Ticket, operation: Any, items: Sequence[Any], sizes: Sequence[Size]
     ) -> list[Any]:
         ticket.check()
         if not items:
             return []
-        call = _Call(next(self._numbers), ticket, lane, items, sizes)
-        return self._waited(call, lambda: queue.append(call))
+        call = _Call(next(self._numbers), ticket, operation, items, sizes)
+        return self._wait(call, lambda: queue.append(call))
 
-    def _waited(self, call: _Call, enqueue: Callable[[], None]) -> list[Any]:
+    def _wait(self, call: _Call, enqueue: Callable[[], None]) -> list[Any]:
         with self._changed:
             if self._closed:
                 raise _closed()
@@ -214,17 +214,17 @@ class Scheduler:
                 alone = self._alone.pop(0) if self._alone else None
             if alone is not None:
                 work, call = alone
-                self._computed([(call, 1)], lambda _, work=work: [work()])  # type: ignore[misc]
-                self.backlog.measured()
+                self._compute([(call, 1)], lambda _, work=work: [work()])  # type: ignore[misc]
+                self.backlog.measure()
             elif not self._score_step():
                 self._write_step()
 
     def _score_step(self) -> bool:
         """Compute one scoring step; False if no scores wait."""
-        pressing, lost = self.backlog.pressing()
+        urgent, lost = self.backlog.urgent()
         with self._changed:
             _drop(self._scores, lost)
-            parts, tokens, new = self._chosen(pressing)
+            parts, tokens, new = self._choose(urgent)
         if not parts:
             return False
         begun = monotonic()
@@ -232,27 +232,27 @@ class Scheduler:
         for call, _ in parts:
             if not call.results:
                 call.ticket.queued_seconds = max(call.ticket.queued_seconds, begun - call.since)
-        self._computed(parts, lambda some: some[0][0].lane.compute([item for _, _, item in _items(some)]))
-        self.backlog.measured(read=new)
+        self._compute(parts, lambda some: some[0][0].operation.compute([item for _, _, item in _items(some)]))
+        self.backlog.measure(read=new)
         self._rested = monotonic()
         self._took = self._rested - begun
         self._watch(Step("score", len(parts), sum(count for _, count in parts), tokens, self._took))
         return True
 
-    def _turns(self, queue: list[_Call], pressing: Sequence[float]) -> list[_Call]:
+    def _turns(self, queue: list[_Call], urgent: Sequence[float]) -> list[_Call]:
         """The calls in scheduling order: urgent ones by due time, then by priority, then the least served first."""
         if queue:
             # New requests start from the count of the least served one.
             self._now = max(self._now, min(call.ticket.served or 0.0 for call in queue))
-        return sorted(queue, key=lambda call: call.turn(pressing))
+        return sorted(queue, key=lambda call: call.turn(urgent))
 
-    def _chosen(self, pressing: Sequence[float]) -> tuple[_Parts, int, int]:
+    def _choose(self, urgent: Sequence[float]) -> tuple[_Parts, int, int]:
         """The next step's calls, all of equal operations; its tokens, and those that were not read before."""
-        waiting = self._turns(self._scores, pressing)
+        waiting = self._turns(self._scores, urgent)
         parts: _Parts = []
         total, read, met = 0, 0, set[Hashable]()
         for call in waiting:
-            if call.lane != waiting[0].lane:
+            if call.operation != waiting[0].operation:
                 continue
             count = 0
             for size in call.sizes[call.begun :]:
@@ -273,10 +273,10 @@ class Scheduler:
 
     def _write_step(self) -> None:
         """Generate a batch of texts to their ends, with scoring steps in between."""
-        pressing, _ = self.backlog.pressing()
+        urgent, _ = self.backlog.urgent()
         with self._changed:
             _drop(self._texts)
-            parts = self._chosen_texts(pressing)
+            parts = self._choose_texts(urgent)
         if not parts:
             return
         begun = monotonic()
@@ -285,9 +285,9 @@ class Scheduler:
         def write(some: _Parts) -> list[Any]:
             rows = _items(some)
             between = self._between(rows, written)
-            return some[0][0].lane.write([item for _, _, item in rows], between)  # type: ignore[no-any-return]
+            return some[0][0].operation.write([item for _, _, item in rows], between)  # type: ignore[no-any-return]
 
-        self._computed(parts, write)
+        self._compute(parts, write)
         seconds = monotonic() - begun
         self._watch(Step("write", len(parts), sum(count for _, count in parts), written[0], seconds))
 
@@ -303,22 +303,22 @@ class Scheduler:
                 lengths[row] += more
                 written[0] += more
                 call.ticket.charge(written=more)
-                if more and call.ticket.told is not None:
-                    call.ticket.told(place, ids)
+                if more and call.ticket.on_text is not None:
+                    call.ticket.on_text(place, ids)
             if written[0] > before:
-                self.backlog.measured(written=written[0] - before)
+                self.backlog.measure(written=written[0] - before)
             if monotonic() - self._rested >= _WRITING_SHARE * self._took:
                 self._score_step()
             return frozenset(row for row, (call, _, _) in enumerate(rows) if self._refusal(call))
 
         return between
 
-    def _chosen_texts(self, pressing: Sequence[float]) -> _Parts:
-        waiting = self._turns(self._texts, pressing)
+    def _choose_texts(self, urgent: Sequence[float]) -> _Parts:
+        waiting = self._turns(self._texts, urgent)
         parts: _Parts = []
         room = _ROWS
         for call in waiting:
-            if parts and not (call.lane.mixes and call.lane == waiting[0].lane):
+            if parts and not (call.operation.mixes and call.operation == waiting[0].operation):
                 continue
             count = min(room, len(call.items) - call.begun)
             if count:
@@ -328,21 +328,21 @@ class Scheduler:
         self._texts[:] = [call for call in self._texts if call.begun < len(call.items)]
         return parts
 
-    def _computed(self, parts: _Parts, compute: Callable[[_Parts], list[Any]]) -> None:
+    def _compute(self, parts: _Parts, compute: Callable[[_Parts], list[Any]]) -> None:
         """Compute a batch and give each call its results; after an error, each call is computed by itself."""
         try:
             results = compute(parts)
         except Exception as error:  # noqa: BLE001  # Any error is raised again in the threads of its requests.
             if len(parts) == 1:
-                self._ended(parts[0][0], self._refusal(parts[0][0]) or error)
+                self._fail(parts[0][0], self._refusal(parts[0][0]) or error)
                 return
             for part in parts:
-                self._computed([part], compute)
+                self._compute([part], compute)
             return
         for call, count in parts:
             own, results = results[:count], results[count:]
             if refusal := self._refusal(call):
-                self._ended(call, refusal)
+                self._fail(call, refusal)
             else:
                 call.take(own)
 
@@ -350,7 +350,7 @@ class Scheduler:
         """The reason to stop computing a call; None to continue."""
         return _closed() if self._closed else call.ticket.refusal()
 
-    def _ended(self, call: _Call, error: BaseException) -> None:
+    def _fail(self, call: _Call, error: BaseException) -> None:
         with self._changed:
             for queue in (self._scores, self._texts):
                 if call in queue:

@@ -72,11 +72,11 @@ class Service:
         Raises:
             Refusal: The request would not be answered in time.
         """
-        asked, options, served = job.asked, job.options, job.served
+        request, options, served = job.request, job.options, job.served
         facts = served.facts
-        count = len(asked.documents) if (options.mode or facts.mode) == "listwise" else explained
+        count = len(request.documents) if (options.mode or facts.mode) == "listwise" else explained
         written = count * min(options.max_reasoning_tokens or facts.most_tokens, facts.most_tokens)
-        return self.desk.enter(job.ticket, tokens_of(asked, served.longest), written, key=key, model=served)
+        return self.desk.enter(job.ticket, tokens_of(request, served.longest), written, key=key, model=served)
 
     def warm_up(self) -> None:
         """Rank with each model, to find failures before the first request and to measure the throughput.
@@ -87,9 +87,11 @@ class Service:
         texts = tuple(Text(_WARM * (1 + n % 4)) for n in range(16))
         for served in {id(each): each for _, each in self.models}.values():
             mode = "score" if "score" in served.facts.modes else served.facts.mode
-            asked = RerankRequest(("Why does bread rise?",), texts[:4] if mode != "score" else texts, served.facts.name)
+            request = RerankRequest(
+                ("Why does bread rise?",), texts[:4] if mode != "score" else texts, served.facts.name
+            )
             options = Options(mode=mode, explain=0, max_reasoning_tokens=8)
-            first, second = (Job("warm-up", asked, options, served, Ticket(), time.monotonic()) for _ in range(2))
+            first, second = (Job("warm-up", request, options, served, Ticket(), time.monotonic()) for _ in range(2))
             first.answer()
             # The first ranking is slower than later ones, so only the second is measured.
             entry = self.enter(second, 0)

@@ -6,17 +6,17 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-from interank.serving.backlog import LeftError
+from interank.serving.backlog import DisconnectedError
 from interank.serving.bytes import event
 from interank.serving.desk import Desk
-from interank.serving.ranking import Hears, Job
+from interank.serving.ranking import Job, ProgressListener
 from interank.serving.replies import Json
 from interank.serving.requests import Refusal, RerankResponse
 
 _UNFINISHED = "\N{REPLACEMENT CHARACTER}"
 
 
-class Telling(Hears):
+class EventQueue(ProgressListener):
     """A listener that passes progress from a request's thread to a queue of the event loop."""
 
     def __init__(self, reply: Callable[[RerankResponse], Json]) -> None:
@@ -26,31 +26,31 @@ class Telling(Hears):
         self._reply = reply
         self._sent: dict[int, str] = {}
 
-    def tell(self, message: bytes | None) -> None:
+    def put(self, message: bytes | None) -> None:
         """Put an event onto the queue; None ends the stream."""
         self._loop.call_soon_threadsafe(self.events.put_nowait, message)
 
-    def ranking(self, answered: RerankResponse) -> None:
-        """See `Hears`."""
-        self.tell(event("ranking", self._reply(answered)))
+    def ranking(self, response: RerankResponse) -> None:
+        """See `ProgressListener`."""
+        self.put(event("ranking", self._reply(response)))
 
     def text(self, index: int, text: str) -> None:
-        """See `Hears`; an incomplete character at the end is held back."""
+        """See `ProgressListener`; an incomplete character at the end is held back."""
         before, now = self._sent.get(index, ""), text.rstrip(_UNFINISHED)
         if len(now) > len(before) and now.startswith(before):
             self._sent[index] = now
-            self.tell(event("delta", {"index": index, "text": now[len(before) :]}))
+            self.put(event("delta", {"index": index, "text": now[len(before) :]}))
 
     def explained(self, index: int, explanation: str, quotes: list[dict[str, Any]]) -> None:
-        """See `Hears`."""
-        self.tell(event("explanation", {"index": index, "explanation": explanation, "quotes": quotes}))
+        """See `ProgressListener`."""
+        self.put(event("explanation", {"index": index, "explanation": explanation, "quotes": quotes}))
 
 
 async def events(
     job: Job,
-    telling: Telling,
+    queue: EventQueue,
     desk: Desk,
-    left: Callable[[], Awaitable[Any]],
+    disconnected: Callable[[], Awaitable[Any]],
     refused: Callable[[Refusal], dict[str, Any]],
     ended: Callable[[RerankResponse | None], None],
 ) -> AsyncIterator[bytes]:
@@ -58,25 +58,25 @@ async def events(
 
     def work() -> RerankResponse | None:
         try:
-            answered = job.answer(telling)
-            about = answered.about
+            response = job.answer(queue)
+            about = response.about
             keys = ("seconds", "queued_seconds", "tokens_read", "tokens_written")
-            telling.tell(event("done", {"id": job.request, **{key: about[key] for key in keys}}))
-            return answered
+            queue.put(event("done", {"id": job.request_id, **{key: about[key] for key in keys}}))
+            return response
         except Refusal as refusal:
-            telling.tell(event("error", refused(refusal)))
-        except LeftError:
+            queue.put(event("error", refused(refusal)))
+        except DisconnectedError:
             return None
         finally:
-            telling.tell(None)
+            queue.put(None)
         return None
 
     working = asyncio.ensure_future(desk.run(work))
-    leaving = asyncio.ensure_future(left())
-    answered = None
+    leaving = asyncio.ensure_future(disconnected())
+    response = None
     try:
         while True:
-            getting = asyncio.ensure_future(telling.events.get())
+            getting = asyncio.ensure_future(queue.events.get())
             await asyncio.wait({getting, leaving}, timeout=desk.limits.heartbeat, return_when=asyncio.FIRST_COMPLETED)
             if getting.done():
                 if (message := getting.result()) is None:
@@ -87,8 +87,8 @@ async def events(
             if leaving.done():
                 return
             yield b": heartbeat\n\n"
-        answered = await working
+        response = await working
     finally:
-        job.ticket.left = answered is None
+        job.ticket.disconnected = response is None
         leaving.cancel()
-        ended(answered)
+        ended(response)

@@ -43,7 +43,7 @@ def paced(clock: Clock, *, read: int, written: int = 0, seconds: float = 1.0) ->
     made.enter(ticket)
     for counts in ({"read": read}, {"written": written}):
         clock.now += seconds
-        made.measured(**counts)
+        made.measure(**counts)
     made.leave(ticket, answered=False)
     return made
 
@@ -97,7 +97,7 @@ def test_one_key_fills_no_more_than_its_share_of_the_time_that_there_is(desk: De
 def test_what_there_is_no_time_for_is_tried_alone_and_keeps_nobody_out(desk: Desk) -> None:
     assert desk.enter(Ticket(seconds=10), 9_000).ticket.due == math.inf
     assert desk.enter(Ticket(seconds=10), 1_000).ticket.due < math.inf
-    assert desk.backlog.pressing() == ([], set())
+    assert desk.backlog.urgent() == ([], set())
 
 
 def test_a_step_under_way_is_counted_as_far_as_it_has_still_to_go(desk: Desk, clock: Clock) -> None:
@@ -117,7 +117,7 @@ def test_a_token_that_is_written_weighs_what_it_takes_beside_one_that_is_read(cl
     assert backlog.seconds([ticket]) == pytest.approx(1.6)
     clock.now += 2
     # Both were computed in between, and share the two seconds as 500 and 20 took 0.5 s and 0.4 s before.
-    backlog.measured(read=500, written=20)
+    backlog.measure(read=500, written=20)
     assert backlog.pace == pytest.approx(700, abs=20)
     ticket.charge(read=500, written=80)
     backlog.leave(ticket, answered=True)
@@ -131,14 +131,14 @@ def test_what_is_due_first_presses_once_there_is_no_time_left_and_what_cannot_be
     for ticket, tokens in ((large, 4_000), (small, 500)):
         backlog.expect(ticket, tokens, 0)
         backlog.enter(ticket)
-    assert backlog.pressing() == ([], set())
+    assert backlog.urgent() == ([], set())
     clock.now += 1.1
-    assert backlog.pressing() == ([large.due], set())
+    assert backlog.urgent() == ([large.due], set())
     clock.now += 5
-    assert backlog.pressing() == ([], {large})
+    assert backlog.urgent() == ([], {large})
     # The time that it would have had is the other's.
     clock.now += 8.5
-    assert backlog.pressing() == ([small.due], {large})
+    assert backlog.urgent() == ([small.due], {large})
 
 
 def test_of_those_due_at_the_same_time_the_first_to_come_are_kept(clock: Clock) -> None:
@@ -146,7 +146,7 @@ def test_of_those_due_at_the_same_time_the_first_to_come_are_kept(clock: Clock) 
     for ticket in tickets:
         backlog.expect(ticket, 3_000, 0)
         backlog.enter(ticket)
-    assert backlog.pressing()[1] == set(tickets[3:])
+    assert backlog.urgent()[1] == set(tickets[3:])
 
 
 def test_a_request_weighs_what_the_model_reads_of_it() -> None:
@@ -220,7 +220,7 @@ class Simulated:
         while self.coming or self.under_way:
             wait([sent.asked for sent in self.under_way if sent.asked is not None], 60)
             if all(sent.asked is not None and sent.asked.done() for sent in self.under_way):
-                self.scheduler.alone(self.rest)
+                self.scheduler.run_alone(self.rest)
         self.scheduler.close()
         self.pool.shutdown()
         self.desk.close()

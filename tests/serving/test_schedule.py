@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from interank.serving.backlog import LeftError, Ticket
+from interank.serving.backlog import DisconnectedError, Ticket
 from interank.serving.requests import Refusal
 from interank.serving.schedule import Scheduler, Size, Step
 
@@ -85,10 +85,10 @@ def test_nothing_more_is_computed_for_who_has_gone_or_is_late(scheduler: Schedul
     first = pool.submit(scheduler.ask, gone, lane, list(range(40)))
     until(lane, 1)
     second = asked(pool, scheduler, lane, [60, 61], late)
-    gone.left = True
+    gone.disconnected = True
     time.sleep(0.06)
     lane.go.release(10)
-    with pytest.raises(LeftError):
+    with pytest.raises(DisconnectedError):
         first.result(10)
     with pytest.raises(Refusal) as caught:
         second.result(10)
@@ -143,13 +143,13 @@ def test_each_hears_its_own_text_although_one_beside_it_fails(scheduler: Schedul
 
     def reader(number: int) -> Ticket:
         made = Ticket()
-        made.told = lambda place, ids: heard[number].update(ids)
+        made.on_text = lambda place, ids: heard[number].update(ids)
         return made
 
     def together() -> list[Any]:
         return [queued(pool, scheduler.write, reader(number), lane, [number]) for number in heard]
 
-    first, second, third = scheduler.alone(together)
+    first, second, third = scheduler.run_alone(together)
     assert (first.result(10), second.result(10)) == ([[2, 2]], [[3, 3, 3]])
     with pytest.raises(ValueError, match="cannot be written"):
         third.result(10)
@@ -164,7 +164,7 @@ def test_who_wrote_much_comes_after_who_wrote_less(scheduler: Scheduler, pool: T
         if not asked:
             asked.append(queued(pool, scheduler.write, small, lane, [1]))
 
-    large.told = told
+    large.on_text = told
     assert scheduler.write(large, lane, [2] * 40) == [[2, 2]] * 40 and asked[0].result(10) == [[1]]
     assert lane.batches == [[2] * 16, [1] + [2] * 15, [2] * 9] and (large.served, small.served) == (80, 1)
 
@@ -176,7 +176,7 @@ def test_what_waits_when_it_closes_is_refused_and_so_is_what_comes_later(pool: T
     waiting = [
         queued(pool, scheduler.ask, Ticket(), lane, [6]),
         queued(pool, scheduler.write, Ticket(), writing, [7]),
-        pool.submit(scheduler.alone, lambda: 8),
+        pool.submit(scheduler.run_alone, lambda: 8),
     ]
     closing = pool.submit(scheduler.close)
     refused = False
@@ -199,7 +199,7 @@ def test_scores_are_computed_while_texts_are_written_and_a_text_nobody_waits_for
     lane.go.release(10)
     heard: list[int] = []
     reader, gone = Ticket(), Ticket()
-    reader.told = lambda place, ids: heard.append(len(ids))
+    reader.on_text = lambda place, ids: heard.append(len(ids))
     with ThreadPoolExecutor(3) as pool:
         written = pool.submit(scheduler.write, reader, Writing(), [400])
         left = pool.submit(scheduler.write, gone, Writing(), [10**9])
@@ -209,9 +209,9 @@ def test_scores_are_computed_while_texts_are_written_and_a_text_nobody_waits_for
         assert scheduler.ask(Ticket(), lane, [3]) == [6]
         # The text takes most of a second.
         assert time.monotonic() - begun < 0.2 and not written.done()
-        gone.left = True
+        gone.disconnected = True
         assert len(written.result(20)[0]) == 400
-        with pytest.raises(LeftError):
+        with pytest.raises(DisconnectedError):
             left.result(20)
     assert [step.kind for step in kinds][:1] == ["score"] and heard == sorted(heard)
     scheduler.close()
