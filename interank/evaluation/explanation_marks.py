@@ -82,6 +82,6 @@ def marks_of(
     return figures
 
 
-def told(marks: Mapping[str, Any]) -> str:
+def described(marks: Mapping[str, Any]) -> str:
     """A document's marks in words."""
     return ", ".join(f"{name} {'not marked' if value is None else f'{value:+.2f}'}" for name, value in marks.items())

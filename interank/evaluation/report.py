@@ -68,7 +68,7 @@ def example(
     ranking: Sequence[RankedDocument],
     texts: Mapping[str, str],
     gold: Mapping[str, int] | None = None,
-    told: str = "",
+    caption: str = "",
 ) -> str:
     """One ranking with its explanations, in plain text.
 
@@ -77,9 +77,9 @@ def example(
         ranking: The top documents, best first.
         texts: The texts by document id.
         gold: The qrels grades by document id; None without qrels.
-        told: A description of the ranking.
+        caption: A description of the ranking.
     """
-    lines = [f"Query: {one_line(query)}", *([f"({told})"] if told else [])]
+    lines = [f"Query: {one_line(query)}", *([f"({caption})"] if caption else [])]
     for place, item in enumerate(ranking, start=1):
         judged = "" if gold is None else f", judged {gold[item.doc_id]}" if item.doc_id in gold else ", not judged"
         graded = f", relevance {int(item.relevance)}" if item.relevance is not None else ""

@@ -15,7 +15,7 @@ from interank.wording import counted
 _MOST = 4
 
 
-def untold(evaluation: Evaluation, results: Results, measure: str) -> list[str]:
+def undecided(evaluation: Evaluation, results: Results, measure: str) -> list[str]:
     """Sentences on pairs of systems without a significant difference, and on queries where all systems are equal."""
     alike = [
         f"{item['system']} and {item['against']} (p {chance(item['p_corrected'])})"

@@ -13,10 +13,10 @@ from markupsafe import Markup
 
 from interank import __version__
 from interank.evaluation import tables
-from interank.evaluation.page.advice import next_steps, untold
+from interank.evaluation.page.advice import next_steps, undecided
 from interank.evaluation.page.claim import claim, glance
 from interank.evaluation.page.plots import evaluation_plots
-from interank.evaluation.page.provenance import Provenance, made_on, sections, training_logs
+from interank.evaluation.page.provenance import Provenance, sections, today, training_logs
 from interank.evaluation.page.rankings import browser_blocks
 from interank.evaluation.rankings import Evaluation, Scoring
 from interank.evaluation.report import sections as report_sections
@@ -53,7 +53,7 @@ def write_page(
         claim=claim(evaluation, results, measure, run=scoring.run),
         systems=systems,
         lines=lines,
-        untold=untold(evaluation, results, measure),
+        undecided=undecided(evaluation, results, measure),
         next_steps=next_steps(evaluation, results, measure),
         plots=evaluation_plots(evaluation, results, costs, measure),
         curves={name: plots for name, plots in curves.items() if plots},
@@ -63,7 +63,7 @@ def write_page(
         notes=evaluation.notes,
         provenance=sections(provenance, scoring, evaluation.tasks),
         command=provenance.command,
-        made=made_on(),
+        made=today(),
         version=__version__,
         has_text=bool(texts.blocks),
         cut=texts.cut,

@@ -45,7 +45,7 @@ def sections(provenance: Provenance, scoring: Scoring, tasks: Sequence[Task]) ->
     return [*titled, ("Settings", settings), ("Software and machine", _machine())]
 
 
-def made_on() -> str:
+def today() -> str:
     """Today's date in UTC."""
     return datetime.now(UTC).date().isoformat()
 

@@ -7,7 +7,7 @@ from itertools import chain, islice
 from typing import Any
 
 from interank.evaluation.candidates import Task
-from interank.evaluation.explanation_marks import MARKS, told
+from interank.evaluation.explanation_marks import MARKS, described
 from interank.evaluation.page.claim import best_system
 from interank.evaluation.page.packing import Block, Texts, pack_texts, packed, packed_parts
 from interank.evaluation.rankings import Evaluation
@@ -113,7 +113,7 @@ def _rankings(
 def _judgments(row: Mapping[str, Any], places: Mapping[str, int]) -> dict[str, Any]:
     """By document index, scores, the grades' probabilities in thousandths, and explanations with their marks."""
     items = [item for item in row["ranking"] if item["doc_id"] in places]
-    marks = {doc_id: f" ({told(own)})" for doc_id, own in row.get(MARKS, {}).items()}
+    marks = {doc_id: f" ({described(own)})" for doc_id, own in row.get(MARKS, {}).items()}
     return {
         "scores": {places[item["doc_id"]]: round(item["score"], 3) for item in items},
         "chances": {places[i["doc_id"]]: [round(1000 * p) for p in i["probabilities"] or ()] for i in items},
