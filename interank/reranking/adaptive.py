@@ -100,7 +100,7 @@ class Adaptive(OneModel):
         with self._lock:
             return _BudgetedQuery(self, query, documents).ranking()
 
-    def again(self, query: Query, documents: Sequence[Document]) -> list[RankedDocument]:
+    def reasoned(self, query: Query, documents: Sequence[Document]) -> list[RankedDocument]:
         """The documents in the order given, graded after reasoning, by one sample or the mean of several."""
         if self.settings.spend != "samples":
             return list(self._reasoner.graded(query, documents))
@@ -116,11 +116,11 @@ class Adaptive(OneModel):
             for document, prompt, own in zip(documents, prompts, samples, strict=True)
         ]
 
-    def add(self, counts: ListCounts) -> None:
+    def count_answers(self, counts: ListCounts) -> None:
         """Add the counts of a window's answers."""
         self._counts += counts
 
-    def lister(self, count: int) -> Windows:
+    def window_ranker(self, count: int) -> Windows:
         """A listwise reranker with one window of `count` documents."""
         lists = self.settings.lists or ListwiseRecipe()
         lists = lists.model_copy(update={"method": "sliding", "window": max(2, count), "step": None})
@@ -171,15 +171,15 @@ class _BudgetedQuery:
         order = [place_of[item.doc_id] for item in ranking]
         band = nearest_to_cut([item.score for item in ranking], adaptive.settings)
         if adaptive.settings.spend == "listwise":
-            return self._listed(ranking, order, band)
+            return self._window_ordered(ranking, order, band)
         if adaptive.settings.spend == "none":
             return ranking
         wanted = [order[rank] for rank in band]
         bounds = adaptive.reason_bounds(self._query, [self._documents[place] for place in wanted])
-        again = self._judged("write", wanted, bounds, adaptive.again)
-        if len(again) == len(order):
-            return by_scores(self._query.query_id, *_columns(again))
-        return _permuted(ranking, by_scores(self._query.query_id, *_columns(again)))
+        reasoned = self._judged("write", wanted, bounds, adaptive.reasoned)
+        if len(reasoned) == len(order):
+            return by_scores(self._query.query_id, *_columns(reasoned))
+        return _permuted(ranking, by_scores(self._query.query_id, *_columns(reasoned)))
 
     def _judged(
         self,
@@ -204,18 +204,18 @@ class _BudgetedQuery:
             self._budget.take(kind, bounds[len(done) : len(done) + count], work)
         return done
 
-    def _listed(self, ranking: Ranking, order: Sequence[int], band: Sequence[int]) -> Ranking:
+    def _window_ordered(self, ranking: Ranking, order: Sequence[int], band: Sequence[int]) -> Ranking:
         """The ranking with the band reordered by one listwise window, as wide as the budget admits."""
         for count in range(len(band), 1, -1):
             ranks = sorted(band[:count])
             window = [self._documents[order[rank]] for rank in ranks]
-            lister = self._adaptive.lister(count)
-            room = lister.max_reasoning_tokens
-            prompt = lister.encoder.prompt(self._query, window, reasoning_tokens=room).prompt
-            bound = lister.settings.shuffles * (len(prompt.ids) + lister.encoder.answer_tokens(count, room))
+            ranker = self._adaptive.window_ranker(count)
+            room = ranker.max_reasoning_tokens
+            prompt = ranker.encoder.prompt(self._query, window, reasoning_tokens=room).prompt
+            bound = ranker.settings.shuffles * (len(prompt.ids) + ranker.encoder.answer_tokens(count, room))
             if self._budget.admits("list", [bound]):
-                ordered = lister.order(self._query, window)
-                self._adaptive.add(ordered.counts)
+                ordered = ranker.order(self._query, window)
+                self._adaptive.count_answers(ordered.counts)
                 return _permuted(ranking, [ranking[ranks[place]] for place in ordered.order])
         return ranking
 
@@ -253,12 +253,12 @@ def _columns(by_place: dict[int, RankedDocument]) -> tuple[list[RankedDocument],
     return items, [item.score for item in items]
 
 
-def _permuted(ranking: Ranking, again: Sequence[RankedDocument]) -> Ranking:
-    """The ranking with the documents of `again` permuted into that order, within the positions they hold."""
-    if not again:
+def _permuted(ranking: Ranking, reordered: Sequence[RankedDocument]) -> Ranking:
+    """The ranking with the documents of `reordered` in that order, within the positions they hold."""
+    if not reordered:
         return ranking
-    changed = {item.doc_id for item in again}
-    following = iter(again)
+    changed = {item.doc_id for item in reordered}
+    following = iter(reordered)
     return _by_places([next(following) if item.doc_id in changed else item for item in ranking])
 
 
