@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from interank.wording import aligned
 
 if TYPE_CHECKING:
-    from interank.stages.artifacts import Found
+    from interank.stages.artifacts import Output
 
 _EPILOG = """\
 examples:
@@ -57,7 +57,7 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _print(outputs: list[Found], *, removed: bool) -> None:
+def _print(outputs: list[Output], *, removed: bool) -> None:
     rows = [_HEAD]
     for each in outputs:
         state = "finished" if each.unfinished is None else "removed" if removed else f"unfinished: {each.unfinished}"

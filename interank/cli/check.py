@@ -92,13 +92,13 @@ def _shard(recipe: Recipe, text: str | None) -> Shard | None:
 
 def _foreseen(recipe: Recipe, named: Sequence[Input], shard: Shard | None) -> list[str]:
     """What the stage would read, write and take; its progress lines are silenced, its warnings are not."""
-    from interank.stages.forecast import foresee
+    from interank.stages.forecast import forecast
 
     log = logging.getLogger("interank")
     before = log.level
     log.setLevel(max(before, logging.WARNING))
     try:
-        return foresee(recipe, named, shard)
+        return forecast(recipe, named, shard)
     finally:
         log.setLevel(before)
 

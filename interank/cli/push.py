@@ -40,9 +40,9 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from interank.stages.push import Pushing, push
+    from interank.stages.push import PushSettings, push
 
-    settings = Pushing(
+    settings = PushSettings(
         options.repo,
         options.base_name,
         options.results,

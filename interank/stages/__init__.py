@@ -1,1 +1,1 @@
-"""The four stages and the pipeline: each one story, read top to bottom."""
+"""The stages, the pipeline and the commands beside them: one module each, read from top to bottom."""

@@ -1,4 +1,4 @@
-"""The second half of generate: the teacher that a recipe names, and what it says of the pairs."""
+"""The second half of generate: the recipe's teacher annotates the pairs."""
 
 from __future__ import annotations
 
@@ -31,31 +31,31 @@ Explain = Callable[[Annotator | None, Sequence[Pair], Sequence[Outcome]], Explan
 
 @dataclass(frozen=True, slots=True)
 class Annotations:
-    """What the teacher said: of the pairs (search queries' among them), and its search queries by question."""
+    """The teacher's outcomes by pair (pairs of search queries included), and its search queries by question."""
 
     pairs: list[Pair]
     outcomes: list[Outcome]
     queries: dict[str, QueryRewrite]
     lists: list[tuple[JudgedList, ListOutcome]]
-    """Those that the teacher was asked to order."""
+    """The lists that the teacher was asked to order, with its answers."""
     explanations: Explanations | None
-    """None where none were asked for."""
+    """None where the recipe asks for none."""
     stopped: str
-    """Which limit of the budget was reached; empty if none was."""
+    """The limit of the budget that was reached; empty if none was."""
     teacher: dict[str, Any]
     cost: dict[str, Any]
 
 
-def ask(
-    recipe: GenerateRecipe, pairs: Sequence[Pair], place: Workplace, listed: MakeLists, explain: Explain
+def annotate(
+    recipe: GenerateRecipe, pairs: Sequence[Pair], place: Workplace, make_lists: MakeLists, explain: Explain
 ) -> Annotations:
-    """Ask for search queries, then for judgments, then for orders and more explanations of what is judged.
+    """Ask the teacher for search queries, judgments, orders of lists and further explanations, one after the other.
 
-    What the work folder or the cache holds is not asked again, and where there is nothing to ask no model is opened.
-    `listed` makes lists of what was judged, and `explain` has it explained and marked; without a teacher, by nobody.
+    Replies in the work folder or the cache are used again; a recipe that needs no teacher opens no model. `make_lists`
+    makes lists of the judged documents; `explain` collects and marks explanations, without a teacher only marks.
     """
     if not recipe.asks_teacher:
-        return _unasked(pairs, explain)
+        return _without_teacher(pairs, explain)
     longest = recipe.explanations.max_length if recipe.explanations else 0
     teacher, encoder, notes = open_teacher(recipe.teacher, recipe.prompt, recipe.seed, longest=longest)
     shared_folder = recipe.cache or default_cache()
@@ -68,33 +68,33 @@ def ask(
             size = asked_together(recipe.teacher)
             queries = _queries(annotator, pairs, size)
             texts = {name: written for name, written in queries.items() if isinstance(written, tuple)}
-            every = [*pairs, *query_pairs(pairs, texts, recipe.teacher.query_pairs)]
-            outcomes = _outcomes(annotator, every, size, place)
-            lists = _lists(annotator, [] if meter.stopped else listed(every, outcomes), size)
-            explanations = explain(annotator, every, outcomes)
+            all_pairs = [*pairs, *query_pairs(pairs, texts, recipe.teacher.query_pairs)]
+            outcomes = _outcomes(annotator, all_pairs, size, place)
+            lists = _lists(annotator, [] if meter.stopped else make_lists(all_pairs, outcomes), size)
+            explanations = explain(annotator, all_pairs, outcomes)
         finally:
             if shared is not None:
                 shared.close()
         spent, held = own.spent(), own.held()
     if meter.stopped:
-        log.warning("stopped at the budget: %s; a larger one and --resume go on", meter.stopped)
-    asked = asker.asked
+        log.warning("stopped at the budget: %s; go on with a larger one and --resume", meter.stopped)
+    requests = asker.asked
     cost = {
         "seconds": round(meter.spent.seconds, 3),
         "device": device() if recipe.teacher.engine != "openai" else "servers",
         "tokens_read": spent.read,
         "tokens_written": spent.written,
         "dollars": dollars(spent.read, spent.written, recipe.teacher.price),
-        "last_run": {"sent": asked.sent, "replayed": asked.replayed, "failed": asked.failed},
+        "last_run": {"sent": requests.sent, "replayed": requests.replayed, "failed": requests.failed},
     }
     price = dollars(held.read, held.written, recipe.teacher.price)
     notes |= {"tokens_read": held.read, "tokens_written": held.written, "dollars": price}
-    return Annotations(every, outcomes, queries, lists, explanations, meter.stopped, notes, cost)
+    return Annotations(all_pairs, outcomes, queries, lists, explanations, meter.stopped, notes, cost)
 
 
-def _unasked(pairs: Sequence[Pair], explain: Explain) -> Annotations:
-    """Grades that are known, by votes or given."""
-    log.info("no teacher is asked: the grades are those that are known, and it explains nothing")
+def _without_teacher(pairs: Sequence[Pair], explain: Explain) -> Annotations:
+    """Annotations without a teacher: the grades from votes or labels."""
+    log.info("no teacher is asked: grades come from votes or labels, without explanations")
     cost = {"seconds": 0.0, "device": "none", "tokens_read": 0, "tokens_written": 0, "dollars": None}
     outcomes = known_grades(pairs)
     return Annotations(list(pairs), outcomes, {}, [], explain(None, pairs, outcomes), "", {}, cost)

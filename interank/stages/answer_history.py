@@ -1,4 +1,4 @@
-"""What became of a policy's answers to the same prompts: each trial's beside the one before it, word by word."""
+"""A policy's answers to the same prompts from trial to trial, each compared with the one before, word by word."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Change = Literal["same", "gone", "new"]
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Words of an answer, or of the one before it, that changed alike."""
+    """Successive words with the same change: kept, removed or added."""
 
     change: Change
     text: str
@@ -24,14 +24,14 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """An answer that some trials in a row gave."""
+    """An answer that one trial or several successive trials gave."""
 
     steps: Sequence[int]
     stretches: Sequence[Stretch]
 
     @property
     def told(self) -> str:
-        """Which steps'."""
+        """The steps in words."""
         first, last = self.steps[0], self.steps[-1]
         return f"Step {first}" if first == last else f"Steps {first} to {last}"
 
@@ -46,37 +46,37 @@ class AnswerHistory:
 
     @property
     def told(self) -> str:
-        """How much it changed."""
+        """The number of changes in words."""
         number = len(self.versions) - 1
         return f"changed {number} time{'s' if number > 1 else ''}" if number else "never changed"
 
 
-def followed(
+def histories(
     rows: Sequence[Mapping[str, Any]], shown: Callable[[Mapping[str, Any]], ShownPrompt]
 ) -> Iterator[AnswerHistory]:
     """Each prompt with its answers, in the order of the first trial.
 
     Args:
-        rows: Those of `answers.jsonl`.
-        shown: What a row is of, as the task has it.
+        rows: The rows of `answers.jsonl`.
+        shown: Gives the prompt of a row, as the task shows it.
     """
-    for asked in grouped(rows, lambda row: (row["query_id"], row.get("doc_id"))).values():
-        found: list[tuple[list[int], str]] = []
-        for row in sorted(asked, key=lambda row: int(row["step"])):
-            if found and found[-1][1] == row["completion"]:
-                found[-1][0].append(row["step"])
+    for answers in grouped(rows, lambda row: (row["query_id"], row.get("doc_id"))).values():
+        texts: list[tuple[list[int], str]] = []
+        for row in sorted(answers, key=lambda row: int(row["step"])):
+            if texts and texts[-1][1] == row["completion"]:
+                texts[-1][0].append(row["step"])
             else:
-                found.append(([row["step"]], row["completion"]))
-        before = ["", *(text for _, text in found)]
+                texts.append(([row["step"]], row["completion"]))
+        before = ["", *(text for _, text in texts)]
         versions = [
             Version(steps, changes(old, text) if place else [Stretch("same", text)] if text else [])
-            for place, (old, (steps, text)) in enumerate(zip(before, found, strict=False))
+            for place, (old, (steps, text)) in enumerate(zip(before, texts, strict=False))
         ]
-        yield AnswerHistory(str(asked[0]["query"]), shown(asked[0]), versions)
+        yield AnswerHistory(str(answers[0]["query"]), shown(answers[0]), versions)
 
 
 def changes(before: str, after: str) -> list[Stretch]:
-    """The later text, with the words that went and those that came; blanks count as their word's."""
+    """The later text with removed and added words marked; whitespace belongs to the word after it."""
     old, new = (re.findall(r"\s*\S+|\s+\Z", text) for text in (before, after))
     stretches: list[Stretch] = []
     for kind, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():

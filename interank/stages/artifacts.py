@@ -1,4 +1,4 @@
-"""artifacts: what a folder holds of interank's outputs, finished and unfinished; the unfinished can be removed."""
+"""artifacts: lists the outputs of interank in a folder, finished and unfinished, and removes unfinished ones."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ _PARTIAL = ".partial"
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """An output, or what an unfinished one left."""
+class Output:
+    """A finished or an unfinished output."""
 
     path: Path
-    """Where it stands, or is to stand."""
+    """Its place; of an unfinished one the place that it will take."""
     kind: str
-    """Of a finished one what it holds, of an unfinished one the stage that began it."""
+    """The kind of a finished output; the stage that began an unfinished one."""
     made: datetime
     """When its manifest, or the last file of an unfinished one, was written."""
     size: int
     """Bytes."""
     made_from: tuple[str, ...]
-    """Its inputs: name, kind and where each is; and what became of those that are no longer as they were."""
+    """Its inputs: the name and path of each, and whether it is gone."""
     unfinished: str | None = None
-    """How far an unfinished one is; None of a finished one."""
+    """The state of an unfinished output; None for a finished one."""
 
     def as_row(self) -> dict[str, Any]:
-        """It as plain data."""
+        """The output as plain data."""
         return {**asdict(self), "path": str(self.path), "made": self.made.isoformat(timespec="seconds")}
 
 
-def artifacts(folder: Path) -> list[Found]:
+def artifacts(folder: Path) -> list[Output]:
     """The outputs in a folder and the folders below it, by path; links are not followed.
 
     Raises:
@@ -47,33 +47,33 @@ def artifacts(folder: Path) -> list[Found]:
     """
     if not folder.is_dir():
         raise InputError(f"{folder} {'is a file' if folder.exists() else 'does not exist'}; give a folder of outputs")
-    return sorted(_below(folder), key=lambda found: (str(found.path), found.unfinished or ""))
+    return sorted(_below(folder), key=lambda each: (str(each.path), each.unfinished or ""))
 
 
-def clean(folder: Path) -> tuple[list[Found], list[str]]:
-    """Remove what unfinished outputs in a folder left; what they were to replace gets back to its place.
+def clean(folder: Path) -> tuple[list[Output], list[str]]:
+    """Remove unfinished outputs from a folder; finished ones that they were to replace return to their places.
 
     Returns:
-        What was removed, and a sentence on each that was not.
+        The removed outputs, and a sentence on each that was not removed.
     """
     removed, kept = [], []
-    for found in artifacts(folder):
-        if found.unfinished is None:
+    for output in artifacts(folder):
+        if output.unfinished is None:
             continue
-        partial = Partial(found.path)
+        partial = Partial(output.path)
         try:
-            # A process that makes it now, here or on another host of the same disk, is left alone.
+            # An output that a process is making now, on this host or another, is left alone.
             with held(partial.out):
                 partial.tidy()
                 partial.discard()
         except ArtifactError as error:
             kept.append(str(error))
         else:
-            removed.append(found)
+            removed.append(output)
     return removed, kept
 
 
-def _below(folder: Path) -> Iterator[Found]:
+def _below(folder: Path) -> Iterator[Output]:
     if (manifest := manifest_of(folder)) is not None:
         yield _finished(folder, manifest)
         return
@@ -88,37 +88,37 @@ def _below(folder: Path) -> Iterator[Found]:
             yield from _below(path)
 
 
-def _finished(folder: Path, manifest: Mapping[str, Any]) -> Found:
-    return Found(
+def _finished(folder: Path, manifest: Mapping[str, Any]) -> Output:
+    return Output(
         folder,
         str(manifest["kind"]),
         _time(folder / MANIFEST),
         _size(folder),
-        tuple(_told(folder, name, given) for name, given in manifest.get("inputs", {}).items()),
+        tuple(_described(folder, name, given) for name, given in manifest.get("inputs", {}).items()),
     )
 
 
-def _begun(partial: Partial) -> Found:
+def _begun(partial: Partial) -> Output:
     try:
         begun = partial.begun or {}
-        how = "to go on with --resume" if partial.is_unfinished else "nothing to go on with"
+        state = "to go on with --resume" if partial.is_unfinished else "nothing to go on with"
     except (ValueError, OSError) as error:
-        begun, how = {}, f"cannot be read ({error})"
+        begun, state = {}, f"cannot be read ({error})"
     recipe = begun.get("recipe") or {}
     files = [partial.folder, *(path for path in partial.folder.rglob("*") if path.is_file())]
     inputs = begun.get("inputs") or {}
-    return Found(
+    return Output(
         partial.out,
         str(recipe.get("stage", "unknown")),
         max(map(_time, files)),
         _size(partial.folder),
-        tuple(_told(partial.out, name, given) for name, given in inputs.items()),
-        how,
+        tuple(_described(partial.out, name, given) for name, given in inputs.items()),
+        state,
     )
 
 
-def _told(folder: Path, name: str, given: Mapping[str, Any]) -> str:
-    """An input in words."""
+def _described(folder: Path, name: str, given: Mapping[str, Any]) -> str:
+    """An input's name and path in words."""
     path = (folder.resolve() / given["path"]).resolve()
     here = Path.cwd().resolve()
     shown = path.relative_to(here) if path.is_relative_to(here) else path
@@ -133,6 +133,6 @@ def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
 
 
-def as_json(found: list[Found]) -> str:
+def as_json(outputs: list[Output]) -> str:
     """A list of outputs as JSON."""
-    return json.dumps([each.as_row() for each in found], indent=2, ensure_ascii=False)
+    return json.dumps([each.as_row() for each in outputs], indent=2, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""attack: how many places irrelevant documents gain by attacks on the judge, with and without a guard."""
+"""attack: how many ranks irrelevant documents gain by attacks on the judge, with and without a guard."""
 
 from __future__ import annotations
 
@@ -24,72 +24,72 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class AttackPlan:
-    """Which documents are attacked, and how the model is asked."""
+    """The documents to attack, the attacks, and the modes and guards of the reranker."""
 
     benchmark: Path
     task: str | None = None
     split: str | None = None
     queries: int = 20
     depth: int = 10
-    """Candidates of each query, of which one irrelevant one is attacked at a time."""
+    """Candidates of each query; one irrelevant candidate is attacked at a time."""
     modes: tuple[Mode, ...] = ("score",)
     guards: tuple[Guard, ...] = ("none", "fence")
     parts: tuple[Part, ...] = ("practice", "held_out", "control")
     max_reasoning_tokens: int = 32
     precision: Precision = "exact"
     base: str | None = None
-    """What an adapter stands on, where that is said."""
+    """The base model of an adapter, where the caller names one."""
     seed: int = 42
 
 
-def attack(model: str, planned: AttackPlan) -> list[AttackOutcome]:
-    """Plant every template in one irrelevant candidate of each query, one at a time, and rank it anew.
+def attack(model: str, plan: AttackPlan) -> list[AttackOutcome]:
+    """Insert each attack template into one irrelevant candidate of each query, and rank the candidates again.
 
     Raises:
         InputError: The benchmark has several tasks, or no query with an irrelevant candidate beside another one.
     """
     refuse_several_processes()
-    task = _task(planned)
-    victims = drawn_victims(task.queries, task.qrels, task.documents, planned.seed)[: planned.queries]
+    task = _task(plan)
+    victims = drawn_victims(task.queries, task.qrels, task.documents, plan.seed)[: plan.queries]
     if not victims:
         raise InputError(
-            f"{planned.benchmark} has no query with an irrelevant candidate beside another; take a larger --depth"
+            f"{plan.benchmark} has no query with an irrelevant candidate and another one; give a larger --depth"
         )
-    templates = [template for template in attack_templates() if template.part in planned.parts]
-    found: list[AttackOutcome] = []
-    for mode in planned.modes:
-        asked = RankerSettings(
-            model, mode, planned.max_reasoning_tokens, precision=planned.precision, base=planned.base, stored_fit=False
+    templates = [template for template in attack_templates() if template.part in plan.parts]
+    outcomes: list[AttackOutcome] = []
+    for mode in plan.modes:
+        settings = RankerSettings(
+            model, mode, plan.max_reasoning_tokens, precision=plan.precision, base=plan.base, stored_fit=False
         )
-        plain = open_reranker(asked)
-        for guard in planned.guards:
+        plain = open_reranker(settings)
+        for guard in plan.guards:
             reranker = plain.guarded(guard)
             for victim in track(victims, what=f"{mode}, guard {guard}", unit="queries", total=len(victims)):
-                found += tried_on(reranker, mode, victim, templates)
-    return found
+                outcomes += tried_on(reranker, mode, victim, templates)
+    return outcomes
 
 
-def as_row(planned: AttackPlan, tried: Sequence[AttackOutcome], model: str) -> dict[str, Any]:
-    """What was done and what came of it, as plain data."""
+def as_row(plan: AttackPlan, tried: Sequence[AttackOutcome], model: str) -> dict[str, Any]:
+    """The plan and its outcomes as plain data."""
     return {
         "model": model,
-        "planned": {**asdict(planned), "benchmark": str(planned.benchmark)},
-        "gains": [asdict(gain) for gain in gains(tried, seed=planned.seed)],
+        "planned": {**asdict(plan), "benchmark": str(plan.benchmark)},
+        "gains": [asdict(gain) for gain in gains(tried, seed=plan.seed)],
         "tried": [asdict(item) for item in tried],
     }
 
 
-def _task(planned: AttackPlan) -> Task:
+def _task(plan: AttackPlan) -> Task:
     tasks = load_evaluated(
         CandidateSettings(
-            planned.benchmark,
-            (planned.task,) if planned.task else (),
-            planned.split,
-            depth=planned.depth,
+            plan.benchmark,
+            (plan.task,) if plan.task else (),
+            plan.split,
+            depth=plan.depth,
         ),
         reranking=True,
     )
     if len(tasks) > 1:
         names = ", ".join(task.name for task in tasks)
-        raise InputError(f"{planned.benchmark} holds the tasks {names}; name one with --task")
+        raise InputError(f"{plan.benchmark} holds the tasks {names}; name one with --task")
     return tasks[0]

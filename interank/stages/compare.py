@@ -1,4 +1,4 @@
-"""compare: evaluations of the same candidates, and stored runs beside them, scored together into one report."""
+"""compare: evaluations of the same candidates, and stored runs, scored together into one report."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ def run(paths: Sequence[Path], out: Path, *, benchmark: Path | None = None, exis
     """Score the systems of several evaluations together.
 
     Args:
-        paths: Evaluations' folders, and TREC runs or folders with TASK.trec; at least one evaluation.
+        paths: Outputs of evaluate (at least one), and TREC runs or folders with a TASK.trec for each task.
         out: A folder for an evaluation of all of them, or a file ending in .html for the page alone.
-        benchmark: Where the benchmark is now, if it is no longer where it was.
-        existing: What to do about an output that is there.
+        benchmark: The benchmark's path, if it was moved since the evaluations.
+        existing: What to do with an output that exists.
 
     Returns:
         The folder, or the page.
 
     Raises:
         InputError: There is no evaluation among the paths, or they rank other candidates.
-        ArtifactError: There is an output and it may not be touched.
+        ArtifactError: The output exists and may not be replaced.
     """
     refuse_several_processes()
     artifacts = [open_artifact(path, "evaluation") for path in paths if (path / "manifest.json").is_file()]
@@ -54,23 +54,23 @@ def run(paths: Sequence[Path], out: Path, *, benchmark: Path | None = None, exis
             raise ArtifactError(f"{out} exists; --overwrite replaces it, another --out leaves it alone")
         out.parent.mkdir(parents=True, exist_ok=True)
         check_file("--out", out, ours=_is_page, read=files)
-        found, systems = gather(artifacts, files, CandidateSettings.of(recipe), recipe.measures)
-        return _page(out, recipe, found, _provenance(command, found, systems))
+        evaluation, systems = gather(artifacts, files, CandidateSettings.of(recipe), recipe.measures)
+        return _page(out, recipe, evaluation, _provenance(command, evaluation, systems))
     inputs = _inputs(artifacts, files, recipe, out)
     place = create(out, "evaluation", recipe=recipe.model_dump(mode="json"), inputs=inputs, existing=existing)
     if isinstance(place, Artifact):
         return place.path
-    found, systems = gather(artifacts, files, CandidateSettings.of(recipe), recipe.measures)
-    place.inputs |= _inputs_of(systems, found, out)
+    evaluation, systems = gather(artifacts, files, CandidateSettings.of(recipe), recipe.measures)
+    place.inputs |= _inputs_of(systems, evaluation, out)
     if overlap := _overlaps(artifacts):
         place.write_json(_OVERLAP, overlap)
-    record(place.folder, Scoring.of(recipe), found, _provenance(command, found, systems))
+    record(place.folder, Scoring.of(recipe), evaluation, _provenance(command, evaluation, systems))
     counts = {
-        "tasks": len(found.tasks),
-        "queries": sum(len(t.queries) for t in found.tasks),
-        "systems": len(found.runs),
+        "tasks": len(evaluation.tasks),
+        "queries": sum(len(t.queries) for t in evaluation.tasks),
+        "systems": len(evaluation.runs),
     }
-    return place.finish(seed=recipe.seed, counts=counts, notes={"notes": list(found.notes)}).path
+    return place.finish(seed=recipe.seed, counts=counts, notes={"notes": list(evaluation.notes)}).path
 
 
 def _check_inputs(artifacts: Sequence[Artifact], files: Sequence[Path]) -> None:
@@ -84,10 +84,10 @@ def _check_inputs(artifacts: Sequence[Artifact], files: Sequence[Path]) -> None:
     check_same_candidates(artifacts)
 
 
-def _page(out: Path, recipe: EvaluateRecipe, found: Evaluation, provenance: Provenance) -> Path:
+def _page(out: Path, recipe: EvaluateRecipe, evaluation: Evaluation, provenance: Provenance) -> Path:
     """Write the page alone, whole or not at all."""
     with tempfile.TemporaryDirectory() as folder:
-        record(Path(folder), Scoring.of(recipe), found, provenance)
+        record(Path(folder), Scoring.of(recipe), evaluation, provenance)
         write_whole(out, Path(folder, "report.html").read_bytes())
     return out
 
@@ -96,9 +96,9 @@ def _is_page(path: Path) -> bool:
     return b"interank evaluation" in path.read_bytes()
 
 
-def _provenance(command: Sequence[str], found: Evaluation, systems: Mapping[str, System]) -> Provenance:
+def _provenance(command: Sequence[str], evaluation: Evaluation, systems: Mapping[str, System]) -> Provenance:
     models = {name: system.path for name, system in systems.items() if system.path and system.stored is None}
-    return Provenance(shlex.join(command), models, ran_on(found.rankings))
+    return Provenance(shlex.join(command), models, ran_on(evaluation.rankings))
 
 
 def _inputs(artifacts: Sequence[Artifact], files: Sequence[Path], recipe: EvaluateRecipe, out: Path) -> dict[str, Any]:
@@ -113,17 +113,17 @@ def _inputs(artifacts: Sequence[Artifact], files: Sequence[Path], recipe: Evalua
     return {name: describe_input(path, out) for name, path in given.items() if path is not None and path.exists()}
 
 
-def _inputs_of(systems: Mapping[str, System], found: Evaluation, out: Path) -> dict[str, Any]:
-    """The models and stored runs, under the names that they have here."""
+def _inputs_of(systems: Mapping[str, System], evaluation: Evaluation, out: Path) -> dict[str, Any]:
+    """The models and stored runs, by their names in this comparison."""
     described = {}
     for name, system in systems.items():
         if system.path is not None and system.path.exists():
-            kind = "run" if name in found.stored else "adapter"
+            kind = "run" if name in evaluation.stored else "adapter"
             described[f"{kind}.{name}"] = describe_input(system.path, out)
     return described
 
 
 def _overlaps(artifacts: Sequence[Artifact]) -> dict[str, Any]:
-    """By evaluation what its adapters' training data shares with the benchmark."""
+    """The overlap of the adapters' training data with the benchmark, by evaluation."""
     files = {str(artifact.path): artifact.path / _OVERLAP for artifact in artifacts}
     return {path: json.loads(file.read_text("utf-8")) for path, file in files.items() if file.is_file()}

@@ -1,4 +1,4 @@
-"""distill: judgments, lists or groups of documents to an adapter of a small student that has learned its task."""
+"""distill: trains an adapter of a small student on judgments, lists or groups of documents."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ log = logging.getLogger(__name__)
 
 
 def check(recipe: DistillRecipe) -> Sequence[Input]:
-    """Open what the recipe names, before anything is loaded or made; what it is.
+    """Open the recipe's inputs before any model is loaded or output begun, and return them.
 
     Raises:
-        InterankError: Something of it cannot be used.
+        InterankError: An input cannot be used.
     """
-    found: Sequence[Input] = part(recipe.task, "inputs").inputs(recipe)
-    check_inputs(found)
-    return found
+    inputs: Sequence[Input] = part(recipe.task, "inputs").inputs(recipe)
+    check_inputs(inputs)
+    return inputs
 
 
 @training_stage
 def run(recipe: DistillRecipe, out: Path, *, existing: Existing = "refuse") -> Artifact:
-    """Teach the student what the recipe's task has of the data; go on from the last checkpoint on resume."""
+    """Train the student on the data of the recipe's task; a resumed run starts from the last checkpoint."""
     require_inputs(recipe)
     read = check(recipe)
     recipe = in_its_shape(recipe)

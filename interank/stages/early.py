@@ -1,6 +1,6 @@
-"""What a command refuses at once: missing keys, a taken place, inputs that are not there or of another kind.
+"""Checks at the start of a command: missing keys, an existing output, inputs that are missing or of another kind.
 
-Nothing here loads what runs models; the stages, which do, check the same and more before they begin.
+Nothing here loads torch. The stages, which do, repeat these checks and make more.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from interank.tasks.recipes import DistillRecipe
 
 
 def refuse_early(recipe: Recipe, out: Path, *, read: Iterable[Path], existing: Existing) -> None:
-    """Stop where a stage cannot begin.
+    """Raise where a stage cannot begin.
 
     Args:
-        recipe: The stage's.
-        out: Where its output goes; of a pipeline the folder of all its stages.
-        read: What the output is made from beside the recipe's inputs.
-        existing: What to do about an output that is there.
+        recipe: The stage's recipe.
+        out: The output's folder; of a pipeline the folder of all its stages.
+        read: Paths that are read besides the recipe's inputs.
+        existing: What to do with an output that exists.
 
     Raises:
-        InterankError: Says why.
+        InterankError: The reason.
     """
     if recipe.stage not in TRAINED_TOGETHER:
         refuse_several_processes()
     require_inputs(recipe)
     named = _named(recipe)
-    # An input in the output's place is told as what it is, before what the output's place holds.
+    # An input inside the output's folder is reported as such, before the folder's content is.
     read = [*read, *(each.path for each in named)]
     names = recipe.stages.named if isinstance(recipe, RunRecipe) else ("",)
     for name in names:
@@ -48,17 +48,17 @@ def refuse_early(recipe: Recipe, out: Path, *, read: Iterable[Path], existing: E
 
 
 def glance(recipe: Recipe) -> None:
-    """See that what a recipe names stands there and is of its kind.
+    """Check that the recipe's inputs exist and are of the right kind.
 
     Raises:
-        InterankError: Something of it does not, or is not.
+        InterankError: An input is missing or of another kind.
     """
     check_inputs(_named(recipe), glance=True)
 
 
 def _named(recipe: Recipe) -> Sequence[Input]:
-    """What the recipe's stage reads."""
-    # Each stage's inputs are found by what reads them, which takes a while to import.
+    """The inputs of the recipe's stage."""
+    # Importing the modules that name them takes a while.
     if isinstance(recipe, RunRecipe):
         stages = recipe.stages
         parts = {name: getattr(stages, name) for name in stages.named}
@@ -75,9 +75,9 @@ def _named(recipe: Recipe) -> Sequence[Input]:
         inputs: Sequence[Input] = part(recipe.task, "inputs").inputs(recipe)
         return inputs
     if isinstance(recipe, RewardModelRecipe):
-        from interank.tasks.head.reward_model import inputs as explained
+        from interank.tasks.head.reward_model import inputs as reward_inputs
 
-        return explained.named(recipe)
+        return reward_inputs.named(recipe)
     from interank.stages import rl_inputs
 
     return rl_inputs.named(recipe)

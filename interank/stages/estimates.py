@@ -1,4 +1,4 @@
-"""Estimates in words: how long so many operations take on this machine, what that costs, and how large files are."""
+"""Estimates in words: the time of a number of operations on this machine, its cost, and the sizes of files."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import torch
 from interank.engines.models import compute_dtype, device
 
 READ, LEARN = 2, 4
-"""Operations a weight of a token that passes through the layers, and of its way back, on which the gradients of the
-base's own weights are saved."""
-# A training or a ranking seldom reaches more of the speed at which large matrices are multiplied.
+"""Operations per weight and token: of a forward pass, and of forward and backward pass where the base's weights are
+frozen and need no gradients."""
+# The share of the speed of large matrix products that training and ranking usually reach.
 _ACHIEVED = 0.5
 _SIDE = 1024
 
 
 def time_of(what: str, operations: float) -> str:
-    """How long `what` takes, and by which figures."""
+    """The time that `what` takes, and the figures of the estimate."""
     reached = speed()
     return (
         f"time: about {span(operations / reached)} ({what}: {operations:.2g} operations at {reached / 1e9:.0f} "
@@ -30,7 +30,7 @@ def time_of(what: str, operations: float) -> str:
 
 
 def rent(price: float | None = None, seconds: float = 0.0) -> str:
-    """What so many seconds cost at a price an hour."""
+    """The cost of so many seconds at a price per hour."""
     if price is None:
         return "money: the machine's hours, whose price is not set"
     return f"money: about {price * seconds / 3600:.2f} for the machine's time"
@@ -38,7 +38,7 @@ def rent(price: float | None = None, seconds: float = 0.0) -> str:
 
 @cache
 def speed() -> float:
-    """Operations a second that a training or a ranking may reach here."""
+    """Operations per second that training or ranking can be expected to reach on this machine."""
     left = torch.ones(_SIDE, _SIDE, dtype=compute_dtype(), device=device())
     taken = []
     for _ in range(3):
@@ -49,7 +49,7 @@ def speed() -> float:
 
 
 def epochs_of(rows: int, trainer: Mapping[str, Any]) -> tuple[int, float]:
-    """How many steps a pass over so many rows takes, and how many passes the trainer's fields ask for."""
+    """Steps per epoch for so many rows, and the number of epochs by the trainer's fields."""
     batch = trainer["per_device_train_batch_size"] * trainer["gradient_accumulation_steps"]
     steps = max(1, -(-rows // batch))
     limit = trainer.get("max_steps", -1)
@@ -65,13 +65,13 @@ def span(seconds: float) -> str:
 
 
 def bytes_of(path: Path) -> int:
-    """Those of a file, or of all files in a folder."""
+    """The size in bytes of a file, or of all files in a folder."""
     files = [path] if path.is_file() else (each for each in path.rglob("*") if each.is_file())
     return sum(each.stat().st_size for each in files)
 
 
 def size_of(path: Path) -> str:
-    """How large a file or folder is; a name that is no path has no size."""
+    """The size of a file or folder in words; a name that is no path has none."""
     if not path.exists():
         return "not a path here: a name, which the stage looks up or fetches"
     size = bytes_of(path)

@@ -1,4 +1,4 @@
-"""evaluate: the first stage, stored runs and adapters on the same candidates; runs, scores with intervals, a report."""
+"""evaluate: reranks the same candidates with each system; writes runs, measures with intervals, and a report."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def run(
     shard: Shard | None = None,
     shards: Sequence[Artifact] = (),
 ) -> Artifact:
-    """Rerank the candidates with each adapter and score all of it; rankings are kept query by query.
+    """Rerank the candidates with each adapter and score all systems; rankings are stored query by query.
 
-    A shard ranks its share of the queries and does no more; with all `shards` what they ranked is taken.
+    With `shard` only its share of the queries is ranked. With `shards` their rankings are taken over.
     """
     require_inputs(recipe)
     if shard:
@@ -67,17 +67,17 @@ def run(
     costs: dict[str, dict[str, Any]] = {FIRST_STAGE: {"seconds": time.monotonic() - started}}
     runs: dict[str, dict[str, Run]] = {FIRST_STAGE: {task.name: task.candidates for task in tasks}}
     stored = {name: _stored(recipe, tasks, path) for name, path in named[: len(recipe.runs)]}
-    runs |= {name: {task: found.run for task, found in by_task.items()} for name, by_task in stored.items()}
+    runs |= {name: {task: each.run for task, each in by_task.items()} for name, by_task in stored.items()}
     if recipe.run is not None and any(task.facts["tied_candidates"] for task in tasks):
         stored = {FIRST_STAGE: _stored(recipe, tasks, recipe.run), **stored}
     notes += [note for name, by_task in stored.items() for note in notes_on_stored(name, by_task)]
     if trained := [*adapters, *links_of(recipe)]:
-        overlap, said = check_training_data(trained, tasks, Path(str(recipe.benchmark)).name)
+        overlap, sentences = check_training_data(trained, tasks, Path(str(recipe.benchmark)).name)
         place.write_json("training_overlap.json", overlap)
-        notes += said
+        notes += sentences
     ranked: dict[str, Rankings] = {}
-    for name, opened in rerankers.items():
-        ranked[name] = reranked(recipe, tasks, name, opened, place)
+    for name, open_it in rerankers.items():
+        ranked[name] = reranked(recipe, tasks, name, open_it, place)
         runs[name] = _runs(tasks, ranked[name], name)
         costs |= costs_of(name, ranked[name])
         notes += notes_on_ranked(name, ranked[name])
@@ -86,9 +86,9 @@ def run(
             runs[applied.system] = _runs(tasks, ranked[applied.system], applied.system)
             costs[applied.system] = costs[name]
     _mark(recipe, tasks, ranked)
-    found = Evaluation(tasks, runs, ranked, stored, costs, notes)
+    evaluation = Evaluation(tasks, runs, ranked, stored, costs, notes)
     provenance = Provenance(evaluate_command(recipe, out), dict(trained), ran_on(ranked))
-    record(place.folder, Scoring.of(recipe), found, provenance)
+    record(place.folder, Scoring.of(recipe), evaluation, provenance)
     counts = {"tasks": len(tasks), "queries": sum(len(task.queries) for task in tasks), "systems": len(runs)}
     return place.finish(seed=recipe.seed, counts=counts, notes={"notes": notes})
 
@@ -99,7 +99,7 @@ def _runs(tasks: Sequence[Task], rows: Rankings, system: str) -> dict[str, Run]:
 
 
 def _mark(recipe: EvaluateRecipe, tasks: Sequence[Task], ranked: Mapping[str, Rankings]) -> None:
-    """Have explanations marked, where that is asked for and there are rankings."""
+    """Mark the explanations, where the recipe asks for it and there are rankings."""
     if recipe.explanations is not None and ranked:
         rewards = marking(recipe.explanations, recipe.base, recipe.max_reasoning_tokens)
         for rankings in ranked.values():

@@ -1,4 +1,4 @@
-"""What evaluate reads, each opened before anything is ranked."""
+"""The inputs of evaluate, each opened before anything is ranked."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from interank.stages.explanation_rewards import named as explaining
 
 
 def check(recipe: EvaluateRecipe) -> Sequence[Input]:
-    """Open what the recipe names, before anything is loaded or made; what it is.
+    """Open the recipe's inputs before any model is loaded or output begun, and return them.
 
     Raises:
-        InterankError: Something of it cannot be used.
+        InterankError: An input cannot be used.
     """
-    found = named(recipe)
-    check_inputs(found)
+    inputs = named(recipe)
+    check_inputs(inputs)
     systems = named_systems([*recipe.runs, *recipe.adapters])
     fits = fits_by_adapter(recipe.fits, recipe.mode, systems[len(recipe.runs) :])
     return [
-        *found,
+        *inputs,
         *(
             Input(f"fit.{number}", applied.path, "what interank fit found", read_fit, "file")
             for number, applied in enumerate(fits.values(), start=1)
@@ -37,28 +37,28 @@ def check(recipe: EvaluateRecipe) -> Sequence[Input]:
 
 
 def named(recipe: EvaluateRecipe) -> list[Input]:
-    """What goes in, by its part: all but the fits, of which the adapters tell which is whose."""
+    """The inputs by name, without the fits: which fit belongs to which adapter, the adapters tell."""
     systems = named_systems([*recipe.runs, *recipe.adapters])
-    found = []
+    inputs = []
     if recipe.benchmark:
-        found.append(benchmark("benchmark", recipe.benchmark))
+        inputs.append(benchmark("benchmark", recipe.benchmark))
     if recipe.run:
-        found.append(stored("run", recipe.run))
+        inputs.append(stored("run", recipe.run))
     if recipe.qrels:
-        found.append(Input("qrels", recipe.qrels, "qrels", read_qrels, "file"))
+        inputs.append(Input("qrels", recipe.qrels, "qrels", read_qrels, "file"))
     if recipe.first_stage_queries:
         path = Path(recipe.first_stage_queries)
-        found.append(Input("first_stage_queries", path, "queries for the first stage", lambda _: None, "name"))
+        inputs.append(Input("first_stage_queries", path, "queries for the first stage", lambda _: None, "name"))
     runs, adapters = systems[: len(recipe.runs)], systems[len(recipe.runs) :]
-    found += [stored(f"run.{name}", path) for name, path in runs]
-    found += [reranker(f"adapter.{name}", str(path), recipe.base) for name, path in adapters]
-    found += [
+    inputs += [stored(f"run.{name}", path) for name, path in runs]
+    inputs += [reranker(f"adapter.{name}", str(path), recipe.base) for name, path in adapters]
+    inputs += [
         reranker(name, str(path), link.base) for (name, path), link in zip(links_of(recipe), recipe.chain, strict=True)
     ]
     if recipe.explanations is not None:
         check_marking(recipe.explanations)
-        found += explaining(recipe.explanations, recipe.base)
-    return named_as_they_stand(found)
+        inputs += explaining(recipe.explanations, recipe.base)
+    return named_as_they_stand(inputs)
 
 
 def benchmark(name: str, path: Path) -> Input:
@@ -72,13 +72,13 @@ def stored(name: str, path: Path) -> Input:
 
 
 def _begins_benchmark(path: Path) -> None:
-    """Stop where neither a benchmark's file or folder stands nor its name on the hub is meant."""
+    """Raise where the path neither exists nor is a name on the hub."""
     if not path.exists() and not is_repository(path):
         load_tasks(path)
 
 
 def _begins_run(path: Path) -> None:
-    """Stop at a file that ranks nothing; a folder's are looked at with the tasks that they are of."""
+    """Raise for a file without a ranking; the files of a folder are checked later, with their tasks."""
     if path.is_file() and not any(line.strip() for _, line in numbered_lines(path)):
         read_run(path)
 

@@ -11,10 +11,10 @@ from interank.recipe import EvaluateRecipe, load_recipe
 
 
 def evaluation_recipe(artifact: Artifact, benchmark: Path | None = None) -> EvaluateRecipe:
-    """The evaluation's recipe with its inputs where they lie now, and without systems.
+    """The evaluation's recipe without systems, and with the present paths of its inputs.
 
     Raises:
-        InputError: An input is no longer there.
+        InputError: An input no longer exists.
     """
     moved = []
     for key in ("benchmark", "run", "qrels", "first_stage_queries"):

@@ -1,4 +1,4 @@
-"""What marks the explanations of an evaluation: rewards, the frozen reader, and reward models on its base."""
+"""The rewards that mark an evaluation's explanations, with their frozen reader and their reward models."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from interank.settings.rewards import MarkingRecipe
 
 
 def check(recipe: MarkingRecipe) -> list[Reward]:
-    """The rewards, looked at before anything is loaded.
+    """The rewards, checked before any model is loaded.
 
     Raises:
-        InputError: One is of lists, or asks a judge.
+        InputError: A reward values lists, or asks a judge.
     """
     rewards = [Reward.from_recipe(entry) for entry in recipe.rewards]
     for reward in rewards:
         if reward.of != "judgments" or reward.needs_judge:
             raise InputError(
-                f"explanations.rewards: {reward.use} {'asks a judge' if reward.needs_judge else 'is of lists'}, and "
+                f"explanations.rewards: {reward.use} {'asks a judge' if reward.needs_judge else 'values lists'}, and "
                 "explanations are marked by a reader alone; take stance, support, or explanation_quality with "
                 "params.model"
             )
@@ -30,8 +30,8 @@ def check(recipe: MarkingRecipe) -> list[Reward]:
 
 
 def named(recipe: MarkingRecipe, base: str | None) -> list[Input]:
-    """The reader, and the models that the rewards name, which stand on its base."""
-    # It knows tasks, which load what runs models.
+    """The reader, and the models that the rewards name, which need the reader's base."""
+    # It imports tasks, which load torch.
     from interank.stages.reward_models import named_models
 
     def fits(place: Path) -> None:
@@ -48,7 +48,7 @@ def named(recipe: MarkingRecipe, base: str | None) -> list[Input]:
 
 
 def marking(recipe: MarkingRecipe, base: str | None, tokens: int) -> list[WeightedReward]:
-    """The rewards with what they ask, the reader's model loaded."""
+    """The rewards with the loaded reader and reward models."""
     # Scoring stored runs takes seconds; importing torch would double them.
     from interank.engines.adapters import with_adapter
     from interank.engines.bases import find_base

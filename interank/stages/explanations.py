@@ -1,4 +1,4 @@
-"""The last part of generate: several explanations of each judged pair, marked by the teacher or by what was made."""
+"""The last part of generate: several explanations of each judged pair, with marks."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ REJECTED_FILE = "rejected_explanations.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class Explanations:
-    """The marked sets, what could not be used, and how many pairs have no set."""
+    """The marked sets, the rejected explanations, and the numbers of pairs without a set."""
 
     sets: list[MarkedSet]
     rejected: list[dict[str, Any]]
     skipped: int
     """Pairs with fewer than two different explanations."""
     unanswered: int
-    """Pairs whose explanations or marks the budget left no room for."""
+    """Pairs that the budget left without explanations or marks."""
     earlier: list[ExplanationRow]
-    """Those that the judgments came with, less what is marked anew."""
+    """The explanations of the input judgments, without those that are marked again."""
 
 
 def explain(
@@ -51,10 +51,10 @@ def explain(
     pairs: Sequence[Pair],
     outcomes: Sequence[Outcome],
 ) -> Explanations | None:
-    """Gather explanations of what was judged and is kept, and have them marked; None where that is not asked for.
+    """Collect explanations of the kept judgments, and have them marked; None where the recipe asks for none.
 
     Raises:
-        InputError: No pair has two explanations, or the marks tell nothing apart.
+        InputError: No pair has two explanations, or all marks of each pair are equal.
     """
     settings = recipe.explanations
     if settings is None:
@@ -88,24 +88,28 @@ def explain(
     return Explanations(marked, rejected, len(answered) - len(sets), unanswered, kept)
 
 
-def written(found: Explanations | None, recipe: GenerateRecipe, folder: Path) -> dict[str, Any]:
-    """Write the explanations and what was rejected; what card and manifest say of them, if there are any."""
+def written(explanations: Explanations | None, recipe: GenerateRecipe, folder: Path) -> dict[str, Any]:
+    """Write the explanations and the rejected ones; returns the facts for card and manifest, if there are any."""
     settings = recipe.explanations
-    if found is None or settings is None:
+    if explanations is None or settings is None:
         return {}
     by = marked_by(settings, recipe.teacher.model)
-    made = [row for each in found.sets for row in each.rows(by)]
-    write_explanations([*found.earlier, *made], folder)
-    write_rows(folder / REJECTED_FILE, found.rejected)
-    asked = {"rubric_hash": rubric_hash()} if settings.marks == "teacher" else {}
-    more = {"rejected": len(found.rejected), "skipped": found.skipped, "unanswered": found.unanswered}
-    if found.earlier:
-        more |= {"earlier": len(found.earlier)}
-    return {"explanations": {"marked_by": by, **asked, **facts(found.sets, made, found.earlier), **more}}
+    made = [row for each in explanations.sets for row in each.rows(by)]
+    write_explanations([*explanations.earlier, *made], folder)
+    write_rows(folder / REJECTED_FILE, explanations.rejected)
+    rubric = {"rubric_hash": rubric_hash()} if settings.marks == "teacher" else {}
+    more = {
+        "rejected": len(explanations.rejected),
+        "skipped": explanations.skipped,
+        "unanswered": explanations.unanswered,
+    }
+    if explanations.earlier:
+        more |= {"earlier": len(explanations.earlier)}
+    return {"explanations": {"marked_by": by, **rubric, **facts(explanations.sets, made, explanations.earlier), **more}}
 
 
 def counts(notes: Mapping[str, Any]) -> dict[str, int]:
-    """How many there are, for the manifest."""
+    """The number of explanations, for the manifest."""
     return {"explanations": notes["explanations"]["explanations"]} if "explanations" in notes else {}
 
 
@@ -122,10 +126,10 @@ def _nothing_to_compare(gathered: Sequence[ExplainedPair]) -> InputError:
 
 
 def _require_marks(sets: Sequence[MarkedSet], teacher: str) -> None:
-    """Stop where the teacher's marks tell nothing.
+    """Raise where the teacher's marks order no explanations.
 
     Raises:
-        InputError: It marked no set, or gave all explanations of each set one mark.
+        InputError: It marked no set, or gave all explanations of each set the same mark.
     """
     if not sets:
         return

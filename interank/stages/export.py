@@ -1,4 +1,4 @@
-"""export: a judge or a pointwise head in the form of another tool, checked against its own scores."""
+"""export: writes a judge or a pointwise head in the form of another tool, and checks its scores there."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ExportResult:
-    """The folder, and how far its scores lie from the model's own."""
+    """The folder, the number of checked pairs, and the largest difference from the model's own scores."""
 
     folder: Path
     pairs: int
@@ -47,15 +47,15 @@ def export(
     Args:
         source: An output of distill or rl, an adapter's or a model's folder, or a name on the hub.
         out: The new folder.
-        to: Whose form.
+        to: The form.
         settings: How a head reads a pair, where its folder does not say so.
-        numbers: What a judge's weights are kept in.
-        base: What an adapter stands on; see `find_base`.
+        numbers: The number format of a judge's weights.
+        base: The adapter's base model, where it is not the recorded one; see `find_base`.
 
     Raises:
-        ArtifactError: The output exists, or the adapter is one that orders lists.
-        InputError: The form cannot hold the model exactly, or what writes it is not installed.
-        ModelError: The form cannot be written, or does not score as the model does; nothing is left of it.
+        ArtifactError: The output exists, or the adapter orders lists.
+        InputError: The form cannot hold the model exactly, or a library that writes it is not installed.
+        ModelError: The form cannot be written, or its scores differ from the model's; the output is removed.
     """
     refuse_several_processes()
     if settings is None and find_head(source, base) is None:

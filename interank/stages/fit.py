@@ -1,4 +1,4 @@
-"""fit: from an evaluation of one split, how to finish the same reranker's rankings on others."""
+"""fit: learns from an evaluation of one split how to finish the same reranker's rankings on other splits."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def fit(
     """Fit fusion, calibrator and abstention on the queries of an evaluation, and write them to a file.
 
     Raises:
-        ArtifactError: The file is there, or the evaluation cannot be read.
+        ArtifactError: The file exists, or the evaluation cannot be read.
         InputError: The evaluation holds no such reranker, or nothing can be fitted on it.
     """
     refuse_several_processes()
@@ -41,16 +41,16 @@ def fit(
 def fit_into(
     evaluation: Path, model: Path, settings: FitSettings, *, benchmark: Path | None = None, overwrite: bool = False
 ) -> tuple[Fit, Path]:
-    """As `fit`, of the evaluation's reranker that is this model, and put beside the model's files; and where.
+    """As `fit`, for the reranker of the evaluation that is this model; the fit is stored in the model's folder.
 
-    Its manifest stays as it is, so that whatever was made from the model is still made from it.
+    The model's manifest does not change, so that artifacts made from the model stay valid.
 
     Args:
         evaluation: An output of evaluate.
-        model: An output of distill, rl or merge, of which the evaluation's adapter is the same, or was merged into it.
-        settings: What is fitted.
-        benchmark: Where the benchmark is, if it was moved.
-        overwrite: Replace what is stored there of the same mode.
+        model: An output of distill, rl or merge: the evaluated adapter, or the model that it was merged into.
+        settings: The settings of the fit.
+        benchmark: The benchmark's path, if it was moved.
+        overwrite: Replace a stored fit of the same mode.
 
     Raises:
         ArtifactError: The folder holds no such model or stores a fit already, or the evaluation cannot be read.
@@ -68,7 +68,7 @@ def fit_into(
 
 
 def _storing(model: Path) -> str:
-    """The digest of the adapter in a folder that can store a fit, or of the one that was merged into it."""
+    """The digest of the adapter in a folder that can store a fit, or of the adapter merged into the model there."""
     if (model / MANIFEST).is_file():
         return open_artifact(model, "adapter").digest
     digest = model_digest(model)
@@ -80,15 +80,15 @@ def _storing(model: Path) -> str:
 
 
 def _of_model(artifact: Artifact, model: Path, digest: str, wanted: str | None) -> str:
-    """Which of an evaluation's adapters is the model."""
+    """The name of the evaluation's adapter that is the model."""
     adapters: dict[str, str | None] = {
         name.removeprefix("adapter."): _model(given)
         for name, given in artifact.manifest["inputs"].items()
         if name.startswith("adapter.")
     }
-    own = [name for name, found in adapters.items() if found == digest and wanted in (None, name)]
+    own = [name for name, each in adapters.items() if each == digest and wanted in (None, name)]
     if len(own) != 1:
-        described = [f"{name} ({found[:12] if found else 'no artifact'})" for name, found in adapters.items()]
+        described = [f"{name} ({each[:12] if each else 'no artifact'})" for name, each in adapters.items()]
         many = "several of them are" if own else "none of them is"
         raise InputError(
             f"{artifact.path} evaluates {listed(described, 'no adapter')}, and {many} {model} ({digest[:12]})"
@@ -98,22 +98,22 @@ def _of_model(artifact: Artifact, model: Path, digest: str, wanted: str | None) 
 
 
 def _model(given: Mapping[str, Any]) -> str | None:
-    """The digest of an input that is an adapter, or was merged from one."""
-    found = given.get("digest") if given.get("kind") == "adapter" else given.get("merged_from")
-    return None if found is None else str(found)
+    """The digest of an adapter, or of the adapter that was merged into a model."""
+    digest = given.get("digest") if given.get("kind") == "adapter" else given.get("merged_from")
+    return None if digest is None else str(digest)
 
 
 def _made(artifact: Artifact, settings: FitSettings, benchmark: Path | None) -> Fit:
     if not 0 < settings.coverage <= 1:
         raise InputError(f"coverage is {settings.coverage:g}; give a share above 0 and up to 1")
     recipe = evaluation_recipe(artifact, benchmark)
-    found, _ = gather([artifact], [], CandidateSettings.of(recipe), recipe.measures)
-    name = _system(artifact, found.rankings, settings.system)
-    return fitted(_origin(artifact, recipe, name, found.tasks), found.tasks, found.rankings[name], settings)
+    gathered, _ = gather([artifact], [], CandidateSettings.of(recipe), recipe.measures)
+    name = _system(artifact, gathered.rankings, settings.system)
+    return fitted(_origin(artifact, recipe, name, gathered.tasks), gathered.tasks, gathered.rankings[name], settings)
 
 
 def _system(artifact: Artifact, rankings: Mapping[str, Rankings], wanted: str | None) -> str:
-    """The reranker to fit: one that grades, with scores of its own."""
+    """The name of the reranker to fit, which grades and has scores of its own."""
     mode = artifact.recipe()["mode"]
     graded = [name for name, rows in rankings.items() if mode in FITTED_MODES and own_grades(rows)]
     if wanted is None and len(graded) == 1:

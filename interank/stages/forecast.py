@@ -1,4 +1,4 @@
-"""check: what a stage would read, write and take in memory, time and money, told before anything is loaded."""
+"""check: a forecast of what a stage reads and writes, and of its memory, time and cost; no model is loaded."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from interank.stages.estimates import LEARN, READ, bytes_of, epochs_of, rent, si
 from interank.stages.plan import explanations_told
 from interank.stages.plan import plan as planned_pairs
 from interank.stages.rankings import waiting_for
-from interank.stages.reward_forecast import marking
+from interank.stages.reward_forecast import forecast_reward
 from interank.stages.training import choice_of, in_its_shape
 from interank.tasks.parts import task_named
 from interank.tasks.recipes import DistillRecipe, RlRecipe
@@ -28,7 +28,7 @@ from interank.training.planning import gib, plan, weights_of
 from interank.training.sft import DEFAULTS
 from interank.wording import counted
 
-# Dumps beyond this take minutes and more to mine.
+# Larger dumps take minutes or more to mine.
 _MINED_BYTES = 200 * 10**6
 _WRITES = {
     "generate": "judgments, and what was rejected with its reason",
@@ -40,11 +40,11 @@ _WRITES = {
 }
 
 
-def foresee(recipe: Recipe, named: Sequence[Input], shard: Shard | None = None) -> list[str]:
-    """Lines on what a stage reads, writes and takes, as far as that can be told from what is on this machine.
+def forecast(recipe: Recipe, named: Sequence[Input], shard: Shard | None = None) -> list[str]:
+    """Lines on what a stage reads, writes and takes, as far as this machine's files tell.
 
     Raises:
-        InterankError: What is read cannot be used after all, or cannot be trained here; as the stage has it.
+        InterankError: An input cannot be used, or cannot be trained here; as in the stage itself.
     """
     lines = [f"reads: {each.name} {each.path} ({size_of(each.path)})" for each in named]
     lines.append(f"writes: {_WRITES[recipe.stage]}")
@@ -55,7 +55,7 @@ def foresee(recipe: Recipe, named: Sequence[Input], shard: Shard | None = None) 
     if isinstance(recipe, DistillRecipe):
         return lines + _distilled(recipe)
     if isinstance(recipe, RewardModelRecipe):
-        return lines + marking(recipe)
+        return lines + forecast_reward(recipe)
     return lines + (_evaluated(recipe, shard) if isinstance(recipe, EvaluateRecipe) else _rewarded(recipe))
 
 
@@ -66,12 +66,12 @@ def _generated(recipe: GenerateRecipe, shard: Shard | None = None) -> list[str]:
         return []
     if not all(path.exists() for path in paths) or (shard is None and sum(map(bytes_of, paths)) > _MINED_BYTES):
         return ["takes: interank generate --dry-run counts pairs, tokens, time and cost"]
-    found = planned_pairs(recipe, shard)
-    seconds, dollars, tokens = found["seconds"], found["dollars"], found["tokens"]
+    estimate = planned_pairs(recipe, shard)
+    seconds, dollars, tokens = estimate["seconds"], estimate["dollars"], estimate["tokens"]
     return [
-        f"takes{_of(shard)}: {found['pairs']} pairs to judge, about {tokens['read']} tokens read and "
+        f"takes{_of(shard)}: {estimate['pairs']} pairs to judge, about {tokens['read']} tokens read and "
         f"{tokens['written']} written",
-        *explanations_told(found),
+        *explanations_told(estimate),
         "time: " + ("unknown (teacher.speed is not set)" if seconds is None else f"about {span(seconds)}"),
         "money: " + ("unknown (teacher.price is not set)" if dollars is None else f"about {dollars:.2f} dollars"),
     ]
@@ -85,18 +85,18 @@ def _distilled(recipe: DistillRecipe) -> list[str]:
     student = student_here(recipe.student)
     if recipe.missing() or student is None:
         return []
-    # A teacher's scores take its whole work; what is learned has the same size without them.
+    # A teacher's scores take its whole work, and the size of the data does not depend on them.
     recipe = in_its_shape(recipe)
-    asked = recipe.model_copy(update={"teacher": None}) if getattr(recipe, "teacher", None) else recipe
+    untaught = recipe.model_copy(update={"teacher": None}) if getattr(recipe, "teacher", None) else recipe
     with tempfile.TemporaryDirectory() as folder:
         place = create(Path(folder, "out"), "adapter", recipe={}, inputs={})
         assert isinstance(place, Workplace)
-        data = task_named(recipe.task).training_data(asked, student, place)
+        data = task_named(recipe.task).training_data(untaught, student, place)
     planned, _ = plan(student, choice_of(recipe, head=data.head), data.microbatch)
     given = {**DEFAULTS, **recipe.trainer}
     steps, epochs = epochs_of(len(data.groups), given)
     work = (LEARN + READ * planned.checkpointing) * weights_of(student, head=data.head)
-    # What rows share is counted for each of them there, and once in the largest microbatch, of which no step has more.
+    # The rows' shared prefixes are counted once per row there, and once in all in the largest microbatch.
     most = steps * epochs * given["gradient_accumulation_steps"] * planned.tokens
     tokens = round(min(data.counts["tokens"] * epochs, most))
     return [planned.told(), time_of(f"at most {tokens} tokens in {round(steps * epochs)} steps", work * tokens), rent()]
@@ -119,8 +119,8 @@ def _rewarded(recipe: RlRecipe) -> list[str]:
     tokens = steps * completions * recipe.max_completion_tokens
     prompts = steps * completions * prompt // given["num_generations"]
     work = weights * ((READ + LEARN) * tokens + (READ + LEARN) * prompts)
-    said = f"at most {tokens} tokens written and {prompts} read in {steps} steps"
-    return [*lines, time_of(said, work), rent()]
+    work_done = f"at most {tokens} tokens written and {prompts} read in {steps} steps"
+    return [*lines, time_of(work_done, work), rent()]
 
 
 def _evaluated(recipe: EvaluateRecipe, shard: Shard | None = None) -> list[str]:

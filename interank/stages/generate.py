@@ -15,9 +15,9 @@ from interank.ledger import write_rows
 from interank.recipe import GenerateRecipe
 from interank.shards import Shard
 from interank.stages import explanations
-from interank.stages.annotation import Annotations, ask
+from interank.stages.annotation import Annotations, annotate
 from interank.stages.generating import check as check
-from interank.stages.generating import refuse_what_is_mined
+from interank.stages.generating import refuse_mining
 from interank.stages.inputs import described, leaving_nothing_begun, require_inputs
 from interank.stages.join import joined
 from interank.stages.mining import MinedPairs, mine_only, pairs_of
@@ -46,15 +46,15 @@ def run(
 ) -> Artifact:
     """Mine the dumps, judge the pairs, write judgments and rejections.
 
-    Replies are kept as they come, so a killed run goes on with what has none yet with `existing="resume"`; so does
-    one that stopped at its budget. A shard judges its share of the questions, to be joined; of several that are judged
-    `beside` one another each has its part of the requests that may be in flight.
+    Replies are stored as they arrive: with `existing="resume"` a run that was killed, or stopped at its budget, asks
+    for the missing ones alone. A shard judges its share of the questions; the shards are joined later. `beside` is the
+    number of shards judged at a time, which share the limit on requests in flight.
     """
     require_inputs(recipe)
     if shard:
         refuse_unshardable(recipe)
     if only_mine:
-        refuse_what_is_mined(recipe)
+        refuse_mining(recipe)
     inputs = described(check(recipe), out)
     if only_mine:
         return mine_only(recipe, out, inputs=inputs, existing=existing)
@@ -76,19 +76,20 @@ def run(
 
 
 def _judged(recipe: GenerateRecipe, place: Workplace, pairs: Artifact | None, shard: Shard | None = None) -> Artifact:
-    """Judge what is mined, or a share of pairs that were, and finish the output with it."""
+    """Judge the pairs, or a shard of them, and finish the output."""
     mined = pairs_of(recipe, place, pairs, shard)
-    answers = ask(recipe, mined.pairs, place, partial(_listed, recipe), partial(explanations.explain, recipe, place))
+    make_lists, explain = partial(_lists, recipe), partial(explanations.explain, recipe, place)
+    answers = annotate(recipe, mined.pairs, place, make_lists, explain)
     found = sorted_out(answers.pairs, answers.outcomes, None if shard else recipe.max_grade_share, recipe.seed)
     found = found._replace(rejected=[*rejected_queries(answers.queries), *found.rejected])
     if not answers.stopped and not shard:
-        # What all shards give together is looked at where they are joined.
+        # Shards are checked together when they are joined.
         require_judgments(recipe, len(answers.pairs), found)
     return _written(recipe, place, mined, answers, found, shard)
 
 
-def _listed(recipe: GenerateRecipe, pairs: Sequence[Pair], outcomes: Sequence[Outcome]) -> list[JudgedList]:
-    """The lists that the teacher is to order, of the judgments that are kept."""
+def _lists(recipe: GenerateRecipe, pairs: Sequence[Pair], outcomes: Sequence[Outcome]) -> list[JudgedList]:
+    """The lists for the teacher to order, made of the kept judgments."""
     if recipe.teacher.orderings is None:
         return []
     examples = sorted_out(pairs, outcomes, recipe.max_grade_share, recipe.seed).examples
@@ -134,12 +135,11 @@ def _written(
         "sites": mined.sites,
         "decontamination": mined.decontamination,
     }
-    if answers.stopped:
-        unanswered = sum(outcome is None for outcome in answers.outcomes)
-        notes |= {"stopped": f"budget: {answers.stopped}", "unanswered": unanswered}
-        keep_replies(place)
     tally = tally_of(found)
     counts = tally.counts(rejected=len(found.rejected), unanswered=sum(outcome is None for outcome in answers.outcomes))
+    if answers.stopped:
+        notes |= {"stopped": f"budget: {answers.stopped}", "unanswered": counts["unanswered"]}
+        keep_replies(place)
     if recipe.teacher.orderings:
         counts |= lists_counts(answers.lists)
     counts |= explanations.counts(notes)

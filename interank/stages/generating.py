@@ -1,4 +1,4 @@
-"""What generate reads, each opened before anything is mined or asked."""
+"""The inputs of generate, each opened before anything is mined or asked."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from interank.tasks import task_of_adapter
 
 
 def check(recipe: GenerateRecipe) -> Sequence[Input]:
-    """Open what the recipe names, before anything is mined or asked; what it is.
+    """Open the recipe's inputs before anything is mined or asked, and return them.
 
     Raises:
-        InterankError: Something of it cannot be used.
+        InterankError: An input cannot be used.
     """
-    found = named(recipe)
-    check_inputs(found)
-    return found
+    inputs = named(recipe)
+    check_inputs(inputs)
+    return inputs
 
 
-def refuse_what_is_mined(recipe: GenerateRecipe) -> None:
-    """Stop where only mining is asked for, and there is nothing to mine.
+def refuse_mining(recipe: GenerateRecipe) -> None:
+    """Refuse `--mine-only` for a recipe without dumps.
 
     Raises:
-        InputError: Says what the recipe names instead of dumps.
+        InputError: Names the key that the recipe has instead of dumps.
     """
     if recipe.pairs or recipe.judgments:
         named = "pairs" if recipe.pairs else "judgments"
@@ -44,54 +44,54 @@ def refuse_what_is_mined(recipe: GenerateRecipe) -> None:
 
 
 def named(recipe: GenerateRecipe) -> list[Input]:
-    """Dumps, pairs or judgments, the benchmarks that dumps are compared with, and a teacher that runs here."""
+    """Dumps, pairs or judgments, the benchmarks of the decontamination, and a teacher that runs in this process."""
     what, opens = "a StackExchange dump or a table of questions", partial(_opens, recipe)
-    found = [
+    inputs = [
         Input(f"dumps.{number}", path, what, opens, "name", glance=opens)
         for number, path in enumerate(recipe.dumps or ())
     ]
     if recipe.pairs:
-        found.append(mined_pairs(recipe.pairs))
+        inputs.append(mined_pairs(recipe.pairs))
     elif recipe.judgments:
-        found.append(artifact("judgments", recipe.judgments, "judgments"))
+        inputs.append(artifact("judgments", recipe.judgments, "judgments"))
     elif recipe.decontaminate:
         for number, path in enumerate(recipe.benchmarks or ()):
-            found.append(Input(f"benchmarks.{number}", path, "a benchmark", _compared, "name", glance=_holds_files))
+            inputs.append(Input(f"benchmarks.{number}", path, "a benchmark", _has_texts, "name", glance=_holds_files))
     if recipe.explanations and recipe.explanations.student:
-        found.append(_student(recipe.explanations.student))
+        inputs.append(_student(recipe.explanations.student))
     if recipe.asks_teacher and recipe.teacher.engine != "openai":
-        found.append(language_model("teacher.model", recipe.teacher.model, recipe.prompt))
-    return named_as_they_stand(found)
+        inputs.append(language_model("teacher.model", recipe.teacher.model, recipe.prompt))
+    return named_as_they_stand(inputs)
 
 
 def _student(path: Path) -> Input:
-    """An adapter that explains: of task judge, trained on prompts as they are worded here."""
+    """The adapter that explains: of task judge, trained on the present wording of the prompt."""
     given = adapter("explanations.student", path)
 
     def opened(place: Path) -> None:
-        found = open_artifact(place, "adapter")
-        task = task_of_adapter(found.manifest)
+        manifest = open_artifact(place, "adapter").manifest
+        task = task_of_adapter(manifest)
         if task != "judge":
             raise InputError(
                 f"explanations.student: {place} was trained for task {task}, which explains no single document; give "
                 "an adapter of task judge"
             )
-        here = validated(PromptSettings, found.manifest["prompt"], f"{place}: prompt").wording
-        if found.manifest["prompt_hash"] != here:
+        here = validated(PromptSettings, manifest["prompt"], f"{place}: prompt").wording
+        if manifest["prompt_hash"] != here:
             raise InputError(
                 f"explanations.student: {place} was trained on another wording of the prompt "
-                f"({found.manifest['prompt_hash']}, here {here}); train it anew, or leave it out"
+                f"({manifest['prompt_hash']}, here {here}); train it anew, or leave it out"
             )
         given.opened(place)
 
     return replace(given, opened=opened)
 
 
-def _compared(path: Path) -> None:
-    """Stop where nothing can be compared with what is mined.
+def _has_texts(path: Path) -> None:
+    """Raise where a benchmark has no texts for the decontamination.
 
     Raises:
-        InputError: A benchmark's folder is missing, empty, or holds no texts.
+        InputError: The benchmark's folder is missing or empty, or holds no texts.
     """
     _holds_files(path)
     read_texts(path)
@@ -104,10 +104,10 @@ def _holds_files(path: Path) -> None:
 
 
 def _opens(recipe: GenerateRecipe, path: Path) -> None:
-    """Stop where no dump and no table of questions stands; a table of the hub is not fetched for that.
+    """Raise where the path is neither a dump nor a table of questions; a table on the hub is not fetched.
 
     Raises:
-        InputError: Says what was found.
+        InputError: The reason, with what was found.
     """
     table = find_table(path, recipe.mining.columns)
     if table is None:

@@ -1,4 +1,4 @@
-"""import: tables that people have to artifacts that the stages take."""
+"""import: makes artifacts for the stages from users' own tables."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ _READERS: dict[ImportKind, Callable[[ImportSettings], Labels]] = {
 
 
 def _inputs(settings: ImportSettings) -> list[Input]:
-    """What is read; of qrels, which may be a folder, their reader says what is wrong."""
+    """The inputs; qrels, which may be a folder, are checked by their reader."""
     opened = _unopened if settings.kind == "qrels" else lambda place: tables_of([place])
-    found = [Input(f"tables.{number}", path, "a table", opened, "name") for number, path in enumerate(settings.paths)]
+    inputs = [Input(f"tables.{number}", path, "a table", opened, "name") for number, path in enumerate(settings.paths)]
     for name, path in settings.parts.items():
         form: Form = "either" if name == "qrels" else "file"
-        found.append(Input(name, path, _PARTS[name], _unopened, form))
-    return found
+        inputs.append(Input(name, path, _PARTS[name], _unopened, form))
+    return inputs
 
 
 def _unopened(_: Path) -> None:
-    """It is read whole as what its kind makes of it."""
+    """Check nothing: the reader of its kind reads and checks the whole table later."""
 
 
 def look(settings: ImportSettings) -> ImportResult:
-    """Read everything, and write nothing.
+    """Read all tables and write nothing.
 
     Raises:
-        InputError: Something cannot be read as its kind.
+        InputError: A table cannot be read as its kind.
     """
     check_inputs(_inputs(settings))
     if settings.kind == "questions":
@@ -57,11 +57,11 @@ def look(settings: ImportSettings) -> ImportResult:
 
 
 def run(settings: ImportSettings, out: Path, *, existing: Existing = "refuse") -> Artifact:
-    """Read everything and write the artifact: `questions`, or `judgments` that are labels."""
-    found = look(settings)
+    """Read all tables and write the artifact: `questions`, or `judgments` made of labels."""
+    result = look(settings)
     inputs = described(named_as_they_stand(_inputs(settings)), out)
-    place = create(out, found.artifact, recipe=settings.recipe(), inputs=inputs, existing=existing)
+    place = create(out, result.artifact, recipe=settings.recipe(), inputs=inputs, existing=existing)
     if isinstance(place, Artifact):
         return place
-    found.write(place.folder)
-    return place.finish(seed=settings.seed, counts=found.counts, notes=found.notes)
+    result.write(place.folder)
+    return place.finish(seed=settings.seed, counts=result.counts, notes=result.notes)

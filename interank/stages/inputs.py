@@ -1,4 +1,4 @@
-"""What a stage checks before it begins: that its inputs are named and the place of its output is free."""
+"""Checks before a stage begins: its inputs are named, and the place of its output is free."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from interank.recipe import GET_BENCHMARKS, Recipe
 from interank.tasks import TRAINED_ON, task_of_adapter
 
 if TYPE_CHECKING:
-    # It loads torch, which a check of inputs does without.
+    # It loads torch, and a check of inputs should not.
     from interank.tasks.sources import Source
 
 Stage = TypeVar("Stage", bound=Callable[..., Any])
@@ -39,13 +39,13 @@ def require_inputs(recipe: Recipe) -> None:
 
 
 def described(named: Iterable[Input], out: Path) -> dict[str, dict[str, Any]]:
-    """What the manifest of an output at `out` says of its inputs."""
+    """The manifest's description of the inputs of an output at `out`."""
     kept = [each for each in named if each.described]
     return distributed.from_first(lambda: {each.name: describe_input(each.path, out) for each in kept})
 
 
 def leaving_nothing_begun(stage: Stage) -> Stage:
-    """A stage in one process that removes what it began, where it fails with nothing to go on with."""
+    """Wrap a stage of one process: if it fails before there is anything to resume, its unfinished output is removed."""
     tidied = _tidied(stage)
 
     @functools.wraps(stage)
@@ -57,7 +57,7 @@ def leaving_nothing_begun(stage: Stage) -> Stage:
 
 
 def training_stage(stage: Stage) -> Stage:
-    """A stage that several processes may do together: the first of them makes and tidies, as one alone does."""
+    """Wrap a stage that several processes may share: the first one writes the output, and tidies it after a failure."""
     tidied = _tidied(stage)
 
     @functools.wraps(stage)
@@ -66,16 +66,16 @@ def training_stage(stage: Stage) -> Stage:
         try:
             return (tidied if distributed.first() else stage)(recipe, out, **more)
         except (RuntimeError, InterankError) as error:
-            found = distributed.lost(error)
-            if found is None:
+            lost = distributed.lost(error)
+            if lost is None:
                 raise
-            raise found from error
+            raise lost from error
 
     return cast("Stage", together)
 
 
 def _tidied(stage: Stage) -> Stage:
-    """The stage that removes what it began, where it fails with nothing to go on with."""
+    """Wrap a stage: if it fails before there is anything to resume, its unfinished output is removed."""
 
     @functools.wraps(stage)
     def tidy(recipe: Any, out: Path, **more: Any) -> Any:
@@ -92,7 +92,7 @@ def _forget(out: Path) -> None:
     partial = Partial(out.resolve())
     if not partial.folder.is_dir() or partial.folder.is_symlink() or partial.is_unfinished:
         return
-    # Another process may be making it.
+    # Another process may be making this output.
     with suppress(ArtifactError), held(partial.out):
         partial.tidy()
         if not partial.is_unfinished:
@@ -100,10 +100,10 @@ def _forget(out: Path) -> None:
 
 
 def require_judge(source: Source, verb: str) -> None:
-    """Raise unless a model's prompts are a judge's, whose scores the verb compares.
+    """Raise unless the model is a judge, as the verb compares scores of single documents.
 
     Raises:
-        ArtifactError: It is an adapter of another task.
+        ArtifactError: The adapter is of another task.
     """
     task = "judge" if source.manifest is None else task_of_adapter(source.manifest)
     if task != "judge":
@@ -114,10 +114,10 @@ def require_judge(source: Source, verb: str) -> None:
 
 
 def refuse_taken(out: Path, *read: Path) -> None:
-    """Stop where something stands in a model's place.
+    """Raise where the place of a model is taken.
 
     Raises:
-        ArtifactError: Something does, or the place is one of those that others need.
+        ArtifactError: Something exists there, or the place is one that other files need.
     """
     if is_taken(output_folder(out, read=read)):
         raise ArtifactError(f"{out} exists; choose another --out, or remove it")
@@ -125,11 +125,11 @@ def refuse_taken(out: Path, *read: Path) -> None:
 
 @contextmanager
 def making(out: Path, *read: Path) -> Iterator[Path]:
-    """The folder in which a model is made that cannot be gone on with: renamed at the end, gone after a failure.
+    """A temporary folder for a model: renamed to `out` at the end, removed after a failure.
 
     Args:
-        out: Where it will stand.
-        read: What it is made from.
+        out: The model's place.
+        read: The paths that it is made from.
 
     Raises:
         ArtifactError: The place is taken, or another process is making it.

@@ -1,4 +1,4 @@
-"""join: the shards of one recipe to what a whole run would have made: judgments of pairs, or an evaluation."""
+"""join: makes of the shards of one recipe the output of a whole run: judgments, or an evaluation."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from interank.teacher.budget import dollars
 from interank.teacher.joining import UNEXPLAINED, JoinCounts, Shards, join
 from interank.wording import counted
 
-# What a manifest says of the artifact rather than of how it was made.
+# Keys of a manifest that describe the artifact itself rather than how it was made.
 _OWN = frozenset({"kind", "format", "interank", "seed", "inputs", "counts", "files", "shard"})
 
 
 @leaving_nothing_begun
 def run(folders: Sequence[Path], out: Path, *, existing: Existing = "refuse") -> Artifact:
-    """Check that each shard is there once and of one origin, and write what they make together.
+    """Check that the shards are complete and of one origin, and write the joined output.
 
     Raises:
-        InterankError: A shard is missing, there twice, unfinished, or of another recipe or other pairs.
+        InterankError: A shard is missing, given twice, unfinished, or of another recipe or other pairs.
     """
     shards = opened(folders)
     first = shards[0]
@@ -44,39 +44,38 @@ def run(folders: Sequence[Path], out: Path, *, existing: Existing = "refuse") ->
 
 
 def _evaluated(shards: Sequence[Artifact], out: Path, existing: Existing) -> Artifact:
-    """The evaluation of what shards ranked."""
+    """The evaluation of the shards' rankings."""
     content = {name: value for name, value in shards[0].recipe().items() if name != "shard"}
     return evaluate.run(EvaluateRecipe.model_validate(content), out, existing=existing, shards=shards)
 
 
 def joined(recipe: GenerateRecipe, place: Workplace, shards: Sequence[Artifact]) -> Artifact:
-    """Write and finish what all shards of a recipe make together."""
+    """Write and finish the joined output of all shards."""
     first = shards[0]
     rows = Shards([shard.path for shard in shards], search_queries=bool(recipe.teacher.query_pairs))
-    found = join(rows, place.folder, max_grade_share=recipe.max_grade_share, seed=recipe.seed)
-    _require_judgments(recipe, found, next(rows.rows(UNEXPLAINED), None))
+    totals = join(rows, place.folder, max_grade_share=recipe.max_grade_share, seed=recipe.seed)
+    _require_judgments(recipe, totals, next(rows.rows(UNEXPLAINED), None))
     for name in (ORDERINGS, REJECTED_FILE):
         if rows.have(name):
             rows.write(name, place.folder)
     if (first.path / FILE).is_file():
         shutil.copyfile(first.path / FILE, place.folder / FILE)
     place.write_json("cost.json", _costs(shards))
-    counts = found.tally.counts(rejected=found.rejected, unanswered=0)
+    counts = totals.tally.counts(rejected=totals.rejected, unanswered=0)
     counts |= _summed([shard.manifest["counts"] for shard in shards], first.manifest["counts"].keys() - counts.keys())
     notes = _notes(shards, recipe)
-    describe(place.folder, found.tally, notes)
+    describe(place.folder, totals.tally, notes)
     return place.finish(seed=recipe.seed, counts=counts, notes=notes)
 
 
 def _notes(shards: Sequence[Artifact], recipe: GenerateRecipe) -> dict[str, Any]:
-    """What a whole run says of how it was made."""
+    """The manifest's notes, as a whole run writes them."""
     notes = {name: value for name, value in shards[0].manifest.items() if name not in _OWN}
     tokens = {name: sum(shard.manifest[name] for shard in shards) for name in _TOKENS if name in notes}
     if tokens:
         notes |= {**tokens, "dollars": dollars(tokens["tokens_read"], tokens["tokens_written"], recipe.teacher.price)}
     if "orderings" in notes:
-        told = [shard.manifest["orderings"] for shard in shards]
-        notes["orderings"] |= _summed(told, _LISTS)
+        notes["orderings"] |= _summed([shard.manifest["orderings"] for shard in shards], _LISTS)
     return notes
 
 
@@ -89,7 +88,7 @@ def _summed(counts: Sequence[Mapping[str, int]], names: Any) -> dict[str, int]:
 
 
 def _costs(shards: Sequence[Artifact]) -> dict[str, Any]:
-    """What all of them took; seconds are added up, though shards may have run side by side."""
+    """The shards' costs in sum; seconds are added up, though shards may have run at the same time."""
     costs = [json.loads((shard.path / "cost.json").read_text("utf-8")) for shard in shards]
     total = {name: sum(cost[name] for cost in costs) for name in ("seconds", *_TOKENS)}
     paid = [cost["dollars"] for cost in costs if cost["dollars"] is not None]
@@ -97,14 +96,14 @@ def _costs(shards: Sequence[Artifact]) -> dict[str, Any]:
     return {**total, "device": ", ".join(devices), "dollars": sum(paid) if paid else None, "shards": len(shards)}
 
 
-def _require_judgments(recipe: GenerateRecipe, found: JoinCounts, unexplained: Mapping[str, Any] | None) -> None:
-    if not found.tally.judgments:
+def _require_judgments(recipe: GenerateRecipe, totals: JoinCounts, unexplained: Mapping[str, Any] | None) -> None:
+    if not totals.tally.judgments:
         raise InputError(
-            f"the shards hold no judgment; the first pair was rejected because: {found.first_reason}; take another "
+            f"the shards hold no judgment; the first pair was rejected because: {totals.first_reason}; take another "
             f"teacher than {recipe.teacher.model}"
         )
-    if unexplained and found.tally.unexplained == found.tally.judgments:
+    if unexplained and totals.tally.unexplained == totals.tally.judgments:
         raise InputError(
-            f"the teacher {recipe.teacher.model} explained none of {counted(found.tally.judgments, 'pair')}; the "
+            f"the teacher {recipe.teacher.model} explained none of {counted(totals.tally.judgments, 'pair')}; the "
             f"first explanation was not used because: {unexplained['reason']}; take another teacher"
         )

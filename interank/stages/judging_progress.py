@@ -1,4 +1,4 @@
-"""How far judging has come, told in an output's work folder for whoever waits for several of them."""
+"""Progress of judging, noted in an output's work folder and shown as one bar for several shards."""
 
 from __future__ import annotations
 
@@ -20,37 +20,37 @@ _FILE = "headway.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Headway:
-    """How many of an output's pairs were gone through, and the tokens of all tries so far."""
+class JudgingProgress:
+    """The number of an output's pairs that are done, and the tokens of all runs so far."""
 
     done: int = 0
     pairs: int | None = None
-    """Those of the whole output; None where nothing has been told."""
+    """The pairs of the whole output; None where nothing has been noted yet."""
     read: int = 0
     written: int = 0
 
 
 def tell(work: Path, done: int, pairs: int, spent: Spent) -> None:
-    """Note it in a work folder."""
-    told = {"done": done, "pairs": pairs, "read": spent.read, "written": spent.written}
-    (work / _FILE).write_text(json.dumps(told), "utf-8")
+    """Write the progress to a work folder."""
+    row = {"done": done, "pairs": pairs, "read": spent.read, "written": spent.written}
+    (work / _FILE).write_text(json.dumps(row), "utf-8")
 
 
-def headway(out: Path) -> Headway:
-    """What an output tells, finished or not."""
+def progress_of(out: Path) -> JudgingProgress:
+    """The progress of an output, finished or not."""
     if (out / MANIFEST).is_file():
         counts = json.loads((out / MANIFEST).read_text("utf-8"))["counts"]
         cost = json.loads((out / "cost.json").read_text("utf-8"))
         pairs = sum(counts[name] for name in ("judgments", "rejected", "unanswered"))
-        return Headway(pairs, pairs, cost["tokens_read"], cost["tokens_written"])
-    # It is written over as one looks, and gone when the output is whole.
+        return JudgingProgress(pairs, pairs, cost["tokens_read"], cost["tokens_written"])
+    # The file may be half written, or gone because the output was just finished.
     with suppress(OSError, ValueError):
-        return Headway(**json.loads((Partial(out).work / _FILE).read_text("utf-8")))
-    return Headway()
+        return JudgingProgress(**json.loads((Partial(out).work / _FILE).read_text("utf-8")))
+    return JudgingProgress()
 
 
 class Bar:
-    """Pairs of all shards, with the time left, and what they have cost of what they will."""
+    """A bar of the pairs of all shards, with the time left, and the cost so far and in all."""
 
     def __init__(self, recipe: GenerateRecipe, places: Sequence[Path]) -> None:
         assert recipe.pairs is not None
@@ -63,7 +63,7 @@ class Bar:
             desc="generate", unit=" pairs", total=self._pairs, disable=not shown(), dynamic_ncols=True, smoothing=0
         )
         self.look()
-        # What an earlier try did tells nothing of how fast this one is.
+        # An earlier run's pairs say nothing about this run's pace.
         self._bar.initial = self._bar.n
         return self
 
@@ -71,16 +71,16 @@ class Bar:
         self._bar.close()
 
     def look(self) -> None:
-        """Show how far the shards have come."""
+        """Read the shards' progress and show it."""
         if self._bar.disable:
             return
-        found = [headway(place) for place in self._places]
-        untold = self._pairs // len(found)
-        self._bar.total = sum(untold if each.pairs is None else each.pairs for each in found)
-        self._bar.n = sum(each.done for each in found)
-        read, written = sum(each.read for each in found), sum(each.written for each in found)
-        told = f"{read + written} tokens"
+        shards = [progress_of(place) for place in self._places]
+        share = self._pairs // len(shards)
+        self._bar.total = sum(share if each.pairs is None else each.pairs for each in shards)
+        self._bar.n = sum(each.done for each in shards)
+        read, written = sum(each.read for each in shards), sum(each.written for each in shards)
+        note = f"{read + written} tokens"
         paid = dollars(read, written, self._price)
         if paid is not None and self._bar.n:
-            told = f"{paid:.2f} of about {paid * self._bar.total / self._bar.n:.2f} dollars, {told}"
-        self._bar.set_postfix_str(told)
+            note = f"{paid:.2f} of about {paid * self._bar.total / self._bar.n:.2f} dollars, {note}"
+        self._bar.set_postfix_str(note)

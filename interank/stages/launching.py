@@ -13,28 +13,28 @@ from interank.distributed import STARTER
 from interank.errors import InputError, Terminated, TrainingError
 from interank.recipe.words import read_yaml
 
-# Seconds that processes are given to end by themselves.
+# Seconds for processes to end by themselves.
 _TO_END = 30.0
 
 _SHARDING = ("FSDP", "DEEPSPEED", "MEGATRON_LM")
 
 
 def launch(given: str, arguments: list[str]) -> int:
-    """Run a command in several processes and wait for them; the exit code.
+    """Run a command in several processes, wait for them, and return the exit code.
 
     Args:
-        given: How many, or accelerate's configuration.
-        arguments: What stands behind the command's name.
+        given: The number of processes, or accelerate's configuration file.
+        arguments: The arguments behind the command's name.
 
     Raises:
-        InputError: The number or the file says nothing that can be started.
-        TrainingError: A process has ended before its time.
-        Terminated: SIGTERM or its like came, and all of them have ended; KeyboardInterrupt of an interrupt.
+        InputError: The number or the file cannot be used.
+        TrainingError: A signal ended a process.
+        Terminated: SIGTERM or a like signal arrived, and all processes have ended; KeyboardInterrupt for SIGINT.
     """
     number, own = _number(given), ["-m", "interank", *_without_launch(arguments)]
     if number == 1:
         raise InputError("--launch 1 was found, which is one process; leave it out, or give a number over 1")
-    # Said before what starts processes is imported, and with it torch.
+    # Checked before torch is imported.
     settings = _settings(Path(given)) if number is None else {}
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -54,7 +54,7 @@ def launch(given: str, arguments: list[str]) -> int:
     except ChildFailedError as error:
         place, failure = error.get_first_failure()
         if failure.exitcode > 0:
-            # It has said what it was.
+            # The process has printed the reason.
             return min(failure.exitcode, 255)
         raise TrainingError(
             f"process {place} was ended by {failure.signal_name()}, and the others with it; the last complete "
@@ -68,7 +68,7 @@ def launch(given: str, arguments: list[str]) -> int:
 
 
 def _end_left() -> None:
-    """End the processes that torchrun's agent leaves: a signal while it starts them makes it forget them."""
+    """End the processes that torchrun's agent leaves running when a signal arrives while it starts them."""
     import psutil
 
     left = []
@@ -83,7 +83,7 @@ def _end_left() -> None:
 
 
 def _number(given: str) -> int | None:
-    """How many processes; None of a file."""
+    """The number of processes; None where a file is given."""
     if not given.lstrip("-").isdigit():
         return None
     if int(given) < 1:
@@ -92,38 +92,38 @@ def _number(given: str) -> int | None:
 
 
 def _settings(file: Path) -> dict[str, Any]:
-    """Accelerate's configuration, where it starts processes that each have a whole model.
+    """Accelerate's configuration, if every process it starts holds a whole model.
 
     Raises:
-        InputError: It is none, or starts others.
+        InputError: It is no such configuration, or shards the model.
     """
     try:
-        found = read_yaml(file.read_text("utf-8"))
+        settings = read_yaml(file.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(
             f"--launch {file} cannot be read ({' '.join(str(error).split())[:200]}); give a number of processes, or "
             "the file that `accelerate config` writes"
         ) from None
-    if not isinstance(found, dict) or "num_processes" not in found:
+    if not isinstance(settings, dict) or "num_processes" not in settings:
         raise InputError(
             f"--launch {file} names no num_processes; give a number, or the file that `accelerate config` writes"
         )
-    kind = str(found.get("distributed_type", "NO")).upper()
+    kind = str(settings.get("distributed_type", "NO")).upper()
     if kind in _SHARDING:
         raise InputError(
             f"--launch {file}: distributed_type is {kind}, which shares a model's weights out over the processes, and "
             "interank trains an adapter beside whole base weights in each; set distributed_type: MULTI_GPU"
         )
-    if found.get("use_cpu") or kind != "MULTI_GPU":
+    if settings.get("use_cpu") or kind != "MULTI_GPU":
         raise InputError(
-            f"--launch {file}: distributed_type is {kind}{' on CPUs' if found.get('use_cpu') else ''}, for which "
+            f"--launch {file}: distributed_type is {kind}{' on CPUs' if settings.get('use_cpu') else ''}, for which "
             "accelerate starts one process; set MULTI_GPU, or give a number of processes to start on CPUs"
         )
-    return found
+    return settings
 
 
 def _count(settings: dict[str, Any]) -> int:
-    """How many processes each machine has."""
+    """The number of processes per machine."""
     return max(1, int(settings["num_processes"]) // max(1, int(settings.get("num_machines") or 1)))
 
 

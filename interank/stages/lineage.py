@@ -1,4 +1,4 @@
-"""Where an adapter comes from: its teacher, data, distilled adapter and rewards, for the manifest and its card."""
+"""The lineage of an adapter made by rl: base, distilled adapter, judgments and rewards, for manifest and card."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from interank.settings import RewardRecipe
 from interank.stages.trials import HEADS, sentences, table
 from interank.tasks.protocol import Policy
 
-# What judgments' manifests tell of who made them.
+# Keys of judgments' manifests on the teacher.
 _TEACHERS = ("teacher", "teacher_origin", "engine", "grades")
 
 
 def lineage(start: Artifact, judgments: Path, base: str) -> dict[str, Any]:
-    """The base, the adapter that was continued, and the judgments with their teacher and sites."""
+    """The base, the adapter that rl started from, and the judgments with their teacher and sites."""
     sites = Counter(item.source.site for item in each_judgment(judgments))
     manifest = open_artifact(judgments).manifest if (judgments / MANIFEST).is_file() else {}
     return {
@@ -36,7 +36,7 @@ def lineage(start: Artifact, judgments: Path, base: str) -> dict[str, Any]:
 
 
 def policy_card(policy: Policy, rewarded: Iterable[RewardRecipe], notes: Mapping[str, Any]) -> ModelCard:
-    """The adapter's card: what made it, what it was rewarded for, and what that did to its validation."""
+    """The adapter's card: lineage, rewards and validation."""
     past = notes["lineage"]
     judged = past["judgments"]
     teacher = cards.name(judged.get("teacher", "an unnamed teacher"))
@@ -51,7 +51,7 @@ def policy_card(policy: Policy, rewarded: Iterable[RewardRecipe], notes: Mapping
         "## Rewards",
         cards.table(("reward", "weight", "parameters"), rewards),
     ]
-    if found := notes.get("validation"):
-        sections += ["## Validation", cards.table(HEADS, table(found)), " ".join(sentences(found))]
+    if trials := notes.get("validation"):
+        sections += ["## Validation", cards.table(HEADS, table(trials)), " ".join(sentences(trials))]
     sections.append(cards.licence(past["base"]))
     return cards.model_card(sections, library="peft", tags=["reranker", "lora", "grpo"], base=past["base"])

@@ -1,4 +1,4 @@
-"""merge: an adapter and its pristine base to one model in bfloat16, checked against the two apart."""
+"""merge: writes an adapter and its base as one model in bfloat16, and checks its scores against the two apart."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TOLERANCE = TOLERANCES["rounded"].score
 
 @dataclass(frozen=True, slots=True)
 class MergeResult:
-    """The folder, and how far its scores lie from those of base and adapter apart."""
+    """The folder, the number of compared pairs, and the differences from the scores of base and adapter apart."""
 
     folder: Path
     pairs: int
@@ -43,24 +43,24 @@ def merge(adapter: Path, out: Path, *, tolerance: float = TOLERANCE, base: str |
     """Write base plus adapter as one model, in bfloat16.
 
     The sum is computed in float32 from the base's own weights, whatever the adapter was trained on: an adapter that
-    was trained on NF4 weights is never folded into these. What fits the adapter stores go along.
+    was trained on NF4 weights is never folded into these. Stored fits of the adapter are copied.
 
-    `base` says what the adapter stands on; see `find_base`.
+    `base` names the adapter's base model, where it is not the recorded one; see `find_base`.
 
     Raises:
         ArtifactError: The output exists, or the input is no adapter.
         InputError: A stored fit is damaged or another model's.
-        ModelError: The merged model's scores are not those of base and adapter; nothing is written.
+        ModelError: The merged model's scores differ from those of base and adapter; nothing is written.
     """
     refuse_several_processes()
     with making(out, adapter) as folder:
-        found = _merged(adapter, folder, tolerance, base)
-    log.info("%d scores moved by %.3g at most, %.3g on average", found.pairs, found.largest, found.mean)
-    return MergeResult(out, found.pairs, found.largest, found.mean)
+        merged = _merged(adapter, folder, tolerance, base)
+    log.info("%d scores moved by %.3g at most, %.3g on average", merged.pairs, merged.largest, merged.mean)
+    return MergeResult(out, merged.pairs, merged.largest, merged.mean)
 
 
 def _merged(adapter: Path, folder: Path, tolerance: float, base: str | None) -> MergeResult:
-    """Write the merged model into a folder, and hold its scores to those of base and adapter apart."""
+    """Write the merged model to a folder, and compare its scores with those of base and adapter apart."""
     if find_head(adapter, base):
         raise ArtifactError(f"{adapter} is a pointwise head; use interank export --to cross-encoder")
     artifact = open_artifact(adapter, "adapter")
@@ -69,23 +69,23 @@ def _merged(adapter: Path, folder: Path, tolerance: float, base: str | None) -> 
     require_judge(source, "merge")
     encoder = judge_encoder(source)
     model = adapted(source)
-    asked = golden_set()
-    apart = read_golden(TransformersEngine(model), encoder, asked)
+    golden = golden_set()
+    apart = read_golden(TransformersEngine(model), encoder, golden)
     write_merged(model, encoder, folder, modes=tuple(artifact.manifest.get("modes", ())))
     written = find_source(folder)
     joined = read_golden(
-        TransformersEngine(load_model(written.files, precision="float32")), judge_encoder(written), asked
+        TransformersEngine(load_model(written.files, precision="float32")), judge_encoder(written), golden
     )
-    found = difference(apart, joined)
+    moved = difference(apart, joined)
     # Written so that NaN is refused too.
-    if not found.largest <= tolerance:
+    if not moved.largest <= tolerance:
         raise ModelError(
-            f"merged, a score moves by {found.largest:.3g}, at most {tolerance:g} is expected: the base is not the one "
+            f"merged, a score moves by {moved.largest:.3g}, at most {tolerance:g} is expected: the base is not the one "
             f"that {adapter} was trained on, or its weights do not stand rounding to bfloat16; use the adapter unmerged"
         )
-    facts = {"base": source.files.name, "adapter": artifact.digest, "pairs": found.pairs, "largest": found.largest}
-    (folder / MERGED).write_text(json.dumps({**facts, "mean": found.mean}, indent=2) + "\n", "utf-8")
+    facts = {"base": source.files.name, "adapter": artifact.digest, "pairs": moved.pairs, "largest": moved.largest}
+    (folder / MERGED).write_text(json.dumps({**facts, "mean": moved.mean}, indent=2) + "\n", "utf-8")
     save_card(merged_card(encoder, base_name=source.files.name), folder)
     for fit in fits:
         store_fit(fit, folder)
-    return MergeResult(folder, found.pairs, found.largest, found.mean)
+    return MergeResult(folder, moved.pairs, moved.largest, moved.mean)

@@ -1,4 +1,4 @@
-"""The first half of generate: from dumps, or an artifact of pairs, to the pairs that a teacher judges."""
+"""The first half of generate: the pairs for the teacher, mined from dumps or read from an artifact."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ _MINED = "mined.json"
 
 @dataclass(frozen=True, slots=True)
 class MinedPairs:
-    """Pairs, those of a question together; what the dumps held, by site; what the benchmarks' overlap was."""
+    """Pairs in order of their questions, the counts by site, and the overlap with benchmarks."""
 
     pairs: list[Pair]
     sites: Mapping[str, Mapping[str, int]]
     decontamination: Mapping[str, Any] | None
-    """Counts of what `decontamination.json` lists; None where nothing was compared."""
+    """The summary of `decontamination.json`; None where nothing was compared."""
     labelled: Mapping[str, Any] = field(default_factory=dict)
-    """What judgments say of where their grades come from, if those stay."""
+    """The input judgments' facts about the source of their grades, where these grades are kept."""
 
 
 def mine_only(recipe: GenerateRecipe, out: Path, *, inputs: Mapping[str, Any], existing: Existing) -> Artifact:
-    """Mine the dumps and leave the pairs, to be judged with `pairs=DIR`."""
-    # Pairs do not depend on who judges them.
+    """Mine the dumps and write the pairs, which `pairs=DIR` judges later."""
+    # Pairs do not depend on these keys.
     judging = {"teacher", "explanations", "prompt", "budget", "cache", "max_grade_share"}
     content = recipe.model_dump(mode="json", exclude=judging)
     place = create(out, "pairs", recipe=content, inputs=inputs, existing=existing)
@@ -59,9 +59,9 @@ def mine_only(recipe: GenerateRecipe, out: Path, *, inputs: Mapping[str, Any], e
 def pairs_of(
     recipe: GenerateRecipe, place: Workplace, mined: Artifact | None = None, shard: Shard | None = None
 ) -> MinedPairs:
-    """The recipe's pairs, or those of a shard of what was `mined` before.
+    """The recipe's pairs, or a shard of the `mined` pairs.
 
-    Once mined they are kept in the work folder, so that a resumed run does not mine anew.
+    Mined pairs are stored in the work folder, so that a resumed run does not mine again.
     """
     if mined is not None:
         _copy_report(mined.path, place.folder)
@@ -70,32 +70,32 @@ def pairs_of(
     if recipe.judgments:
         artifact = open_artifact(recipe.judgments, "judgments")
         _copy_report(artifact.path, place.folder)
-        told = artifact.manifest
-        labelled = {name: told[name] for name in ("grades", "labels") if name in told}
+        manifest = artifact.manifest
+        labelled = {name: manifest[name] for name in ("grades", "labels") if name in manifest}
         pairs = read_judged_pairs(artifact.path)
         if recipe.teacher.grades_itself:
             pairs, labelled = [replace(pair, given=None) for pair in pairs], {}
-        return MinedPairs(pairs, told.get("sites", {}), told.get("decontamination"), labelled)
-    kept = place.work / _MINED
-    if not kept.is_file():
-        # Written last, since it says that the rest is there.
-        write_whole(kept, json.dumps(_mined(recipe, place, place.work)))
+        return MinedPairs(pairs, manifest.get("sites", {}), manifest.get("decontamination"), labelled)
+    file = place.work / _MINED
+    if not file.is_file():
+        # Written last: it marks the rest as complete.
+        write_whole(file, json.dumps(_mined(recipe, place, place.work)))
     _copy_report(place.work, place.folder)
-    told = json.loads(kept.read_text("utf-8"))
-    return MinedPairs(list(read_pairs(place.work)), told["sites"], told["decontamination"])
+    notes = json.loads(file.read_text("utf-8"))
+    return MinedPairs(list(read_pairs(place.work)), notes["sites"], notes["decontamination"])
 
 
 def _copy_report(source: Path, folder: Path) -> None:
-    """What was compared with benchmarks, where anything was."""
+    """Copy the report of the decontamination, if there is one."""
     if (source / FILE).is_file():
         shutil.copyfile(source / FILE, folder / FILE)
 
 
 def _mined(recipe: GenerateRecipe, place: Workplace, folder: Path) -> dict[str, Any]:
-    """Mine the dumps into the folder, with what was compared with benchmarks; the counts by site and of that.
+    """Mine the dumps into the folder, with the report of the decontamination; returns both counts.
 
     Raises:
-        InputError: No question is left. Where decontamination had a part in that, its report stands beside the output.
+        InputError: No question is left. If decontamination removed some, its report stands beside the output.
     """
     gate = None
     if recipe.decontaminate:
@@ -103,7 +103,7 @@ def _mined(recipe: GenerateRecipe, place: Workplace, folder: Path) -> dict[str, 
     else:
         log.warning("decontaminate is off: the pairs are not compared with any benchmark")
     rows = place.work / "mining"
-    # A mining that was killed left it, and goes on with what it had read.
+    # It may hold what a killed run has read already.
     rows.mkdir(exist_ok=True)
     try:
         mined = mine_in(rows, recipe.dumps or (), recipe.mining, recipe.seed, contaminated=gate)

@@ -1,4 +1,4 @@
-"""What generate writes of the lists that a teacher has ordered: those that are kept, those that are not, and counts."""
+"""The files and counts of the lists that the teacher ordered: kept orders and rejected ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Lists = Sequence[tuple[JudgedList, ListOutcome]]
 
 
 def write_lists(folder: Path, lists: Lists) -> None:
-    """Write `orderings.jsonl`, and what was rejected with the reason."""
+    """Write `orderings.jsonl`, and the rejected lists with their reasons."""
     write_orderings(((item.example, item.ndcg) for _, item in lists if isinstance(item, OrderedList)), folder)
     write_rows(
         folder / REJECTED_FILE,
@@ -37,7 +37,7 @@ def write_lists(folder: Path, lists: Lists) -> None:
 
 
 def lists_counts(lists: Lists) -> dict[str, int]:
-    """How many lists there are of each kind."""
+    """The numbers of ordered, rejected and unanswered lists."""
     return {
         "orderings": sum(isinstance(outcome, OrderedList) for _, outcome in lists),
         "rejected_orderings": sum(isinstance(outcome, Rejection) for _, outcome in lists),
@@ -46,7 +46,7 @@ def lists_counts(lists: Lists) -> dict[str, int]:
 
 
 def lists_notes(settings: OrderingsRecipe, lists: Lists) -> dict[str, Any]:
-    """What a manifest and a card say of how lists were ordered and kept."""
+    """The facts about the orders for manifest and card."""
     return {
         "prompt_hash": ordering.prompt_hash(settings.prompt.form, settings.prompt.shown_instruction),
         "form": settings.prompt.form,

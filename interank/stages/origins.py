@@ -1,4 +1,4 @@
-"""What a model was made of, and under which licences, as far as that is known here: told in its card."""
+"""The base and the training data of a model with their licences, as far as known here, for its card."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ _UNKNOWN = "not known"
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """One of the things that a model was made of."""
+    """A base or a data set that a model was made of."""
 
     what: str
     licence: str
-    """Empty where nothing here tells it."""
+    """Empty where it is not known."""
 
 
 def tell_origins(folder: Path, source: str | Path, *, base: str | None = None, named: str | None = None) -> None:
-    """Complete the card of what was made of a model: the base and its licence as metadata, and a table of all.
+    """Complete a model's card: the base and its licence as metadata, and a table of all origins.
 
     Args:
-        folder: Where the card is.
+        folder: The folder of the card.
         source: The model: an output of distill or rl, an adapter's or a model's folder, or a name on the hub.
-        base: What an adapter stands on; see `find_base`.
-        named: The hub's name of the base, where that is said.
+        base: The adapter's base model, where it is not the recorded one; see `find_base`.
+        named: The name of the base on the hub, where the caller gives one.
     """
     card: Any = ModelCard.load(folder / CARD)
     files = _base(source, base)
@@ -61,13 +61,13 @@ def tell_origins(folder: Path, source: str | Path, *, base: str | None = None, n
 
 
 def _base(source: str | Path, base: str | None) -> ModelFiles | None:
-    """The files of the base, or of a whole model; None where they are not here, or are another's."""
+    """The files of the base, or of a whole model; None where they are not here, or belong to another model."""
     path = expanded(str(source))
     try:
         artifact = open_artifact(path, "adapter") if (path / MANIFEST).is_file() else None
         adapter = artifact or (path if (path / PEFT).is_file() else None)
         files = model_here(base_name(adapter, base) if adapter else str(source))
-        # A name stays that model's; in a folder another one may stand by now.
+        # A hub name keeps naming the same model; a folder may hold another one by now.
         moved = artifact and files and files.origin == "folder" and not base and not stands_on(artifact, files)
     except (ArtifactError, InputError, ModelError) as error:
         log.debug("the base of %s: %s", source, error)
@@ -76,14 +76,14 @@ def _base(source: str | Path, base: str | None) -> ModelFiles | None:
 
 
 def _data(source: str | Path) -> list[Origin]:
-    """What an adapter learned from; nothing of a model that interank did not train."""
+    """The training data of an adapter; empty for a model that interank did not train."""
     path = expanded(str(source))
     if not (path / MANIFEST).is_file():
         return []
-    found, missing = open_artifact(path).ancestors("judgments")
-    rows = [_judgments(artifact) for artifact in found]
+    artifacts, missing = open_artifact(path).ancestors("judgments")
+    rows = [_judgments(artifact) for artifact in artifacts]
     if missing:
-        rows.append(Origin(f"{counted(len(missing), 'set')} of judgments that stand here no more", ""))
+        rows.append(Origin(f"{counted(len(missing), 'set')} of judgments that are no longer here", ""))
     return rows or [Origin("training data other than judgments", "")]
 
 

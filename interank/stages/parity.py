@@ -1,4 +1,4 @@
-"""check-parity: one model run in every available variant, each compared with the plainest on the golden set."""
+"""check-parity: runs every available variant of a model, and compares each with the plainest on the golden set."""
 
 from __future__ import annotations
 
@@ -32,18 +32,17 @@ log = logging.getLogger(__name__)
 def check_parity(
     model: str, targets: ParityTargets, golden: Path | None = None, *, output: Path | None = None
 ) -> Certificate:
-    """Run the model in every available variant.
+    """Run every available variant of the model.
 
     Args:
         model: An output of distill or rl, or a model's folder or hub name.
-        targets: What is run beside transformers.
+        targets: The engines and folders to compare beside transformers.
         golden: Queries with documents; None takes those that come with interank.
-        output: The file that the certificate is written to; beside it is kept what was read, for a killed call to go on
-            with.
+        output: The certificate's file; readings are stored beside it, so that a killed call can go on.
 
     Raises:
         ArtifactError: The folder is an artifact, but no adapter for single documents, or an export.
-        ModelError: The model or an engine that was asked for cannot be had.
+        ModelError: The model, or an engine that was asked for, is not available.
         InputError: The golden set cannot be used.
     """
     refuse_several_processes()
@@ -52,35 +51,36 @@ def check_parity(
             f"{model} is an export of a judge, which is compared with that; give the judge, and the export as "
             f"--against {model}"
         )
-    asked, source = golden_set(golden), find_source(model, base=targets.base)
+    queries, source = golden_set(golden), find_source(model, base=targets.base)
     require_judge(source, "check-parity")
     encoder = judge_encoder(source)
     variants, skipped = available_variants(source, targets)
     if any(variant.reader for variant in variants):
-        # An export cuts elsewhere, and takes no query that is too long; all variants read what both read whole.
-        asked = fitting(encoder, asked)
-    log.info("%s: %d variants on %d pairs", model, len(variants), sum(len(documents) for _, documents in asked))
+        # An export cuts texts elsewhere and refuses long queries: only texts that both read whole are compared.
+        queries = fitting(encoder, queries)
+    log.info("%s: %d variants on %d pairs", model, len(variants), sum(len(documents) for _, documents in queries))
     compare = (model, *targets.against, *([targets.base] if targets.base else []))
     models = [model_identity(name) for name in compare]
     kept = StoredReadings(
-        output, [models, [[query.text, [d.full_text for d in documents]] for query, documents in asked]]
+        output, [models, [[query.text, [d.full_text for d in documents]] for query, documents in queries]]
     )
     load = cache(lambda: adapted(source))
     if source.adapter and (reason := unfoldable(load())):
         variants = [variant for variant in variants if variant.adapter not in ("folded", "merged")]
         skipped.append(f"folded and merged: {reason}")
-    reference = kept.readings("reference", lambda: read_golden(PlainForward(load()), encoder, asked))
+    reference = kept.readings("reference", lambda: read_golden(PlainForward(load()), encoder, queries))
     controls = []
     for fault, read in FAULTS.items():
         if source.adapter or fault != NO_ADAPTER:
-            broken = kept.readings(f"fault: {fault}", partial(_broken, read, load, encoder, asked))
+            broken = kept.readings(f"fault: {fault}", partial(_broken, read, load, encoder, queries))
             controls.append(Control.of(fault, reference, broken))
     load.cache_clear()
     with tempfile.TemporaryDirectory(prefix="interank-") as folder:
         opener = Opener(source, encoder, Path(folder) / "merged", targets.server)
         rows = []
         for variant in variants:
-            rows.append(Row.of(variant, reference, kept.readings(str(variant), partial(_read, variant, opener, asked))))
+            readings = kept.readings(str(variant), partial(_read, variant, opener, queries))
+            rows.append(Row.of(variant, reference, readings))
             log.info("%s: scores differ by %.3g at most", variant, rows[-1].difference.largest)
     plainest = Variant(adapter="apart" if source.adapter else "none")
     certificate = Certificate(plainest, tuple(rows), tuple(skipped), tuple(controls))
@@ -90,14 +90,14 @@ def check_parity(
     return certificate
 
 
-def _read(variant: Variant, opener: Opener, asked: Sequence[GoldenQuery]) -> list[Reading]:
+def _read(variant: Variant, opener: Opener, queries: Sequence[GoldenQuery]) -> list[Reading]:
     if variant.reader:
-        return read_export(Path(variant.model), opener.encoder, asked, reader=variant.reader, batch=variant.batch)
+        return read_export(Path(variant.model), opener.encoder, queries, reader=variant.reader, batch=variant.batch)
     with opener.opened(variant) as (engine, encoder):
-        return read_golden(engine, encoder, asked, batch=variant.batch)
+        return read_golden(engine, encoder, queries, batch=variant.batch)
 
 
 def _broken(
-    read: Broken, load: Callable[[], Any], encoder: PromptEncoder, asked: Sequence[GoldenQuery]
+    read: Broken, load: Callable[[], Any], encoder: PromptEncoder, queries: Sequence[GoldenQuery]
 ) -> list[Reading]:
-    return read(load(), encoder, asked)
+    return read(load(), encoder, queries)

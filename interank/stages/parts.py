@@ -1,4 +1,4 @@
-"""Many pairs judged by one command: in parts, one after another, so that memory does not grow with the pairs."""
+"""Judges many pairs in parts, one after another, so that memory does not grow with the number of pairs."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from interank.teacher.opening import REPLIES
 
 log = logging.getLogger(__name__)
 
-# Pairs that are held at a time, with what is said of them.
+# Pairs held in memory at a time, with their judgments.
 _PART = 10_000
 _FOLDER = "parts"
 
 
 def parts_of(recipe: GenerateRecipe, pairs: Artifact, work: Path) -> int:
-    """How many parts the recipe's pairs are judged in: one, where all of them are looked at together.
+    """The number of parts in which the recipe's pairs are judged; 1 where a step needs all pairs together.
 
-    A model in this process would be loaded for each part, and a budget is that of all.
+    It is 1 too for a model in this process, which every part would load, and with a budget, which is one for all.
 
     Args:
-        recipe: What is made.
-        pairs: What is judged.
-        work: Its work folder; replies in it are those of an output that was begun whole.
+        recipe: The recipe.
+        pairs: The pairs to judge.
+        work: The work folder; a reply store in it means that the output was begun as a whole.
 
     Raises:
-        InputError: It was begun in parts and cannot go on so.
+        InputError: The output was begun in parts, and the recipe has a budget now.
     """
     looks_across = recipe.explanations or (recipe.teacher.orderings and recipe.max_grade_share is not None)
     loads = recipe.asks_teacher and recipe.teacher.engine != "openai"
@@ -48,12 +48,12 @@ def parts_of(recipe: GenerateRecipe, pairs: Artifact, work: Path) -> int:
 
 
 def in_parts(place: Workplace, parts: int, judge: Callable[[Shard, Workplace], Artifact]) -> list[Artifact]:
-    """Judge one part after another in the work folder; a part that is finished stays so.
+    """Judge one part after another in the work folder; finished parts are not judged again.
 
     Args:
-        place: Where all of them are to be joined.
-        parts: How many there are.
-        judge: Judges a part, given where it goes.
+        place: The output that joins the parts.
+        parts: Their number.
+        judge: Judges a part into the given place.
     """
     made = []
     for number in range(1, parts + 1):

@@ -1,4 +1,4 @@
-"""run: the stages of a pipeline in one folder, each handed the others' outputs."""
+"""run: the stages of a pipeline in one folder; each stage gets the outputs of those before it."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ log = logging.getLogger(__name__)
 
 
 def check(recipe: RunRecipe) -> Sequence[Input]:
-    """Open what all stages read of what is there already, before the first begins; what it is.
+    """Open the inputs of all stages that exist already, before the first stage begins, and return them.
 
     Raises:
-        InterankError: Something of it cannot be used.
+        InterankError: An input cannot be used.
     """
     stages = recipe.stages
-    # The reward model that is handed over is not there yet.
+    # The pipeline's own reward model does not exist yet.
     handed = [entry for entry in stages.rl.rewards if stages.reward is not None and is_handed(entry)]
     rewards = tuple(entry for entry in stages.rl.rewards if entry not in handed)
     checked = {
@@ -42,7 +42,7 @@ def check(recipe: RunRecipe) -> Sequence[Input]:
 
 
 def run(recipe: RunRecipe, out: Path, *, existing: Existing = "refuse") -> Artifact:
-    """Run the stages, one after the other; on resume, finished ones are reused. Returns the evaluation."""
+    """Run the stages one after the other and return the evaluation; on resume, finished stages are reused."""
     refuse_several_processes()
     require_inputs(recipe)
     check(recipe)
@@ -56,29 +56,29 @@ def run(recipe: RunRecipe, out: Path, *, existing: Existing = "refuse") -> Artif
 
 def _all_stages(recipe: RunRecipe, out: Path, existing: Existing) -> Artifact:
     stages = recipe.stages
-    _tell(stages.named, "generate", out)
+    _announce(stages.named, "generate", out)
     judgments = generate.run(stages.generate, out / "generate", existing=existing).path
-    _tell(stages.named, "distill", out)
-    taught = stages.distill.model_copy(update={"judgments": judgments})
-    distilled = distill.run(taught, out / "distill", existing=existing).path
-    rewarded = stages.rl
+    _announce(stages.named, "distill", out)
+    distilling = stages.distill.model_copy(update={"judgments": judgments})
+    distilled = distill.run(distilling, out / "distill", existing=existing).path
+    refining = stages.rl
     if stages.reward is not None:
-        _tell(stages.named, "reward", out)
+        _announce(stages.named, "reward", out)
         marking = stages.reward.model_copy(update={"judgments": judgments})
-        rewarded = with_reward_model(rewarded, reward.run(marking, out / "reward", existing=existing).path)
-    _tell(stages.named, "rl", out)
-    refining = rewarded.model_copy(update={"judgments": judgments, "adapter": distilled})
+        refining = with_reward_model(refining, reward.run(marking, out / "reward", existing=existing).path)
+    _announce(stages.named, "rl", out)
+    refining = refining.model_copy(update={"judgments": judgments, "adapter": distilled})
     improved = rl.run(refining, out / "rl", existing=existing).path
-    _tell(stages.named, "evaluate", out)
-    compared = stages.evaluate.model_copy(update={"adapters": (*trained_further(stages), distilled, improved)})
-    return evaluate.run(compared, out / "evaluate", existing=existing)
+    _announce(stages.named, "evaluate", out)
+    evaluation = stages.evaluate.model_copy(update={"adapters": (*trained_further(stages), distilled, improved)})
+    return evaluate.run(evaluation, out / "evaluate", existing=existing)
 
 
 def trained_further(stages: StagesRecipe) -> tuple[Path, ...]:
-    """The adapter that distill begins from, if it is one: what stands beside what becomes of it."""
+    """The adapter that distill trains further, if its student is one; it is evaluated beside the trained ones."""
     student = expanded(stages.distill.student)
     return (student,) if (student / MANIFEST).is_file() else ()
 
 
-def _tell(names: Sequence[str], name: str, out: Path) -> None:
+def _announce(names: Sequence[str], name: str, out: Path) -> None:
     log.info("%d/%d %s: %s", names.index(name) + 1, len(names), name, out / name)

@@ -1,4 +1,4 @@
-"""generate --dry-run: how many questions, answers and pairs, and what judging them will take; no model is loaded."""
+"""generate --dry-run: counts questions, answers and pairs, and estimates tokens, time and cost; loads no model."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ from interank.teacher.marking import LINE_TOKENS, RUBRIC_TOKENS
 from interank.types import Pair
 from interank.wording import counted
 
-# The instruction with its frame, and an explanation: what judging a pair reads and writes beside its texts.
+# Tokens of the instruction with its frame; and the share of an explanation's limit that is usually written.
 _INSTRUCTION_TOKENS = 130
 _SHARE_OF_BUDGET_WRITTEN = 0.5
-# Sets of explanations are marked so many times.
+# Orders in which each set of explanations is marked.
 _ORDERS = 2
 
 
 def plan(recipe: GenerateRecipe, shard: Shard | None = None) -> dict[str, Any]:
     """Sites with their counts, tokens, seconds and dollars; the last two are None where the recipe has no figures.
 
-    Of a shard, the tokens, seconds and dollars are its own.
+    With a shard, tokens, seconds and dollars are the shard's.
     """
     if recipe.pairs:
         artifact = open_artifact(recipe.pairs, "pairs")
-        pairs, found = list(read_pairs(artifact.path, shard)), artifact.manifest["sites"]
+        pairs, by_site = list(read_pairs(artifact.path, shard)), artifact.manifest["sites"]
     elif recipe.judgments:
         artifact = open_artifact(recipe.judgments, "judgments")
-        pairs, found = read_judged_pairs(artifact.path), {}
+        pairs, by_site = read_judged_pairs(artifact.path), {}
     elif recipe.dumps:
         mined = mine(recipe.dumps, recipe.mining, recipe.seed)
-        pairs, found = mined.pairs, mined.counts
+        pairs, by_site = mined.pairs, mined.counts
     else:
         raise InputError("generate needs dumps; add dumps=PATH to the command")
     sites = {
         name: {"questions": counts["questions"], "answers": counts["answers"], "pairs": counts["pairs"]}
-        for name, counts in found.items()
+        for name, counts in by_site.items()
     }
     read, written, judged = _tokens(recipe, _asked(recipe, pairs))
     explanations = _explanations(recipe, pairs) if recipe.explanations else None
@@ -66,18 +66,18 @@ def plan(recipe: GenerateRecipe, shard: Shard | None = None) -> dict[str, Any]:
 
 
 def explanations_told(planned: Mapping[str, Any]) -> list[str]:
-    """What several explanations of each pair take, of all that is planned, in words; nothing where there are none."""
+    """The part of the plan that several explanations of each pair take, in words; empty where none are planned."""
     if "explanations" not in planned:
         return []
-    of = planned["explanations"]
+    part = planned["explanations"]
     return [
-        f"explanations: of {counted(of['pairs'], 'pair')}, with {counted(of['calls'], 'call')} of the teacher, and "
-        f"about {of['read']} of these tokens read and {of['written']} written"
+        f"explanations: of {counted(part['pairs'], 'pair')}, with {counted(part['calls'], 'call')} of the teacher, and "
+        f"about {part['read']} of these tokens read and {part['written']} written"
     ]
 
 
 def _asked(recipe: GenerateRecipe, pairs: list[Pair]) -> list[Pair]:
-    """The pairs of which a model is asked at all."""
+    """The pairs for which a model is asked."""
     if not recipe.teacher.is_asked:
         return []
     if recipe.teacher.grades != "given":
@@ -86,9 +86,9 @@ def _asked(recipe: GenerateRecipe, pairs: list[Pair]) -> list[Pair]:
 
 
 def _tokens(recipe: GenerateRecipe, pairs: list[Pair]) -> tuple[int, int, int]:
-    """Tokens read and written, and pairs judged, those of search queries included; tokens are guessed from characters.
+    """Tokens read and written, and pairs judged, pairs of search queries included; tokens are guessed from characters.
 
-    What a search query is read with is not known before there is one; its question stands in for it.
+    Search queries do not exist yet; each is counted with the length of its question.
     """
     teacher, prompt = recipe.teacher, recipe.prompt
     times = teacher.samples * (1 + teacher.query_pairs)
@@ -110,9 +110,9 @@ def _tokens(recipe: GenerateRecipe, pairs: list[Pair]) -> tuple[int, int, int]:
 
 
 def _explanations(recipe: GenerateRecipe, pairs: Sequence[Pair]) -> dict[str, int]:
-    """Pairs of which explanations are collected, and what is asked of the teacher for them, in calls and tokens.
+    """The pairs whose explanations are collected, with the teacher's calls and tokens.
 
-    All faults are counted as if each could be made; a student's own words are not the teacher's.
+    All faults are counted as if each could be made; a student's own explanations are not counted.
     """
     settings, prompt = recipe.explanations, recipe.prompt
     assert settings is not None
@@ -136,13 +136,13 @@ def _explanations(recipe: GenerateRecipe, pairs: Sequence[Pair]) -> dict[str, in
 
 
 def _list_tokens(settings: OrderingsRecipe, pairs: Sequence[Pair]) -> tuple[int, int]:
-    """Tokens of asking for an order of each question's documents: all of them, as if each were judged."""
+    """Tokens for ordering each question's documents, all of which are counted as judged."""
     questions = by_question(pairs)
     read = 0
     for items in questions:
         lengths = [len(pair.document.full_text) // CHARACTERS_PER_TOKEN for pair in items[: settings.window]]
         shown = sum(min(length, settings.prompt.max_document_tokens) for length in lengths)
         query = min(len(items[0].query.text) // CHARACTERS_PER_TOKEN, settings.prompt.max_query_tokens)
-        # The question stands on both sides of the documents.
+        # The prompt has the question before and after the documents.
         read += min(settings.prompt.max_length, _INSTRUCTION_TOKENS + 2 * query + shown)
     return read, round(len(questions) * settings.max_reasoning_tokens * _SHARE_OF_BUDGET_WRITTEN)

@@ -1,4 +1,4 @@
-"""push: a model, judgments or an evaluation to the hub, with a card that is found, and nothing of this machine."""
+"""push: sends a model, judgments or an evaluation to the hub, with a complete card and no trace of this machine."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Pushing:
-    """What is asked of a push."""
+class PushSettings:
+    """The repository, and the facts for its card."""
 
     repo: str
     base: str | None = None
-    """The hub's name of what an adapter stands on, where that was trained from a folder."""
+    """The hub's name of an adapter's base model, where the adapter was trained from a folder."""
     results: Path | None = None
-    """An evaluation whose measures are told with the model."""
+    """An evaluation whose measures go into the model's card."""
     license: str | None = None
     datasets: tuple[str, ...] = ()
     create_pr: bool = False
@@ -41,81 +41,81 @@ class Pushing:
 
 @dataclass(frozen=True, slots=True)
 class PushResult:
-    """What was, or would be, pushed."""
+    """The files that were, or would be, pushed."""
 
     files: Mapping[str, int]
-    """Their names in the repository, and their bytes."""
+    """Sizes in bytes by name in the repository."""
     card: str
     url: str | None
-    """Of the commit; None where nothing was sent."""
+    """The commit's address; None where nothing was sent."""
 
 
-def push(source: Path, asked: Pushing, *, dry_run: bool = False) -> PushResult:
-    """Send what stands at a path to the hub, or tell what would be sent.
+def push(source: Path, settings: PushSettings, *, dry_run: bool = False) -> PushResult:
+    """Send an output to the hub, or list what would be sent.
 
     Raises:
-        ArtifactError: It is of a kind that is not pushed.
-        InputError: The repository has no such name, the base has none on the hub, or a file tells of this machine or
-            holds a key.
-        ModelError: The hub refuses it.
+        ArtifactError: The output is of a kind that is not pushed.
+        InputError: The repository's name is invalid, the base has no name on the hub, or a file holds a path of this
+            machine or a key.
+        ModelError: The hub refuses the upload.
     """
     try:
-        validate_repo_id(asked.repo)
+        validate_repo_id(settings.repo)
     except HFValidationError as error:
-        raise InputError(f"{asked.repo} is no repository's name ({error}); give it as OWNER/NAME") from None
-    with tempfile.TemporaryDirectory(prefix="interank-") as made:
-        folder = Path(made)
-        kind = collected(source, folder, asked.base)
+        raise InputError(f"{settings.repo} is no repository's name ({error}); give it as OWNER/NAME") from None
+    with tempfile.TemporaryDirectory(prefix="interank-") as temporary:
+        folder = Path(temporary)
+        kind = collected(source, folder, settings.base)
         if (folder / PEFT).is_file():
-            # An export's card tells it already.
-            tell_origins(folder, source, named=asked.base)
-        _describe(folder, asked, kind)
+            # An export's card has them already.
+            tell_origins(folder, source, named=settings.base)
+        _describe(folder, settings, kind)
         refuse_traces(folder, source)
         files = {path.relative_to(folder).as_posix(): path.stat().st_size for path in files_of(folder)}
         card = (folder / CARD).read_text("utf-8")
-        return PushResult(files, card, None if dry_run else _sent(folder, asked, kind))
+        return PushResult(files, card, None if dry_run else _sent(folder, settings, kind))
 
 
-def _describe(folder: Path, asked: Pushing, kind: str) -> None:
+def _describe(folder: Path, settings: PushSettings, kind: str) -> None:
     """Complete the card's metadata, and write the measures in the hub's two forms."""
     file = folder / CARD
     card: Any = (ModelCard if kind == "model" else DatasetCard).load(file)
-    if asked.license:
-        card.data.license = asked.license
+    if settings.license:
+        card.data.license = settings.license
     elif not card.data.license:
-        log.warning("nothing here tells a licence for %s, so its card names none; say it with --license", asked.repo)
+        log.warning("no licence is known for %s, so its card names none; give it with --license", settings.repo)
     if kind == "model":
         card.data.pipeline_tag = "text-ranking"
-        if asked.base:
-            card.data.base_model = hub_name(asked.base)[0]
+        if settings.base:
+            card.data.base_model = hub_name(settings.base)[0]
         if (folder / PEFT).is_file():
             card.data.base_model_relation = "adapter"
-        if not asked.datasets and not card.data.datasets:
-            log.warning("nothing here tells what the training data is called on the hub; say it with --dataset")
-        if asked.datasets:
-            card.data.datasets = list(asked.datasets)
-        if asked.results:
+        if not settings.datasets and not card.data.datasets:
+            log.warning("the training data has no known name on the hub; give it with --dataset")
+        if settings.datasets:
+            card.data.datasets = list(settings.datasets)
+        if settings.results:
             day = datetime.now(UTC).date().isoformat()
-            rows, entries = results_of(asked.results, asked.repo, day)
-            card.data.model_name = asked.repo.partition("/")[2]
+            rows, entries = results_of(settings.results, settings.repo, day)
+            card.data.model_name = settings.repo.partition("/")[2]
             card.data.eval_results = rows
             (folder / ".eval_results").mkdir()
             (folder / ".eval_results" / "interank.yaml").write_text(entries, "utf-8")
     card.save(file)
 
 
-def _sent(folder: Path, asked: Pushing, kind: str) -> str:
+def _sent(folder: Path, settings: PushSettings, kind: str) -> str:
     api = HfApi()
     try:
-        api.create_repo(asked.repo, private=asked.private, repo_type=kind, exist_ok=True)
+        api.create_repo(settings.repo, private=settings.private, repo_type=kind, exist_ok=True)
         commit = api.upload_folder(
-            repo_id=asked.repo,
+            repo_id=settings.repo,
             folder_path=folder,
             repo_type=kind,
             commit_message="Upload from interank",
-            create_pr=asked.create_pr,
+            create_pr=settings.create_pr,
         )
     except (HfHubHTTPError, OSError) as error:
-        told = " ".join(str(error).split())[:200]
-        raise ModelError(f"the hub did not take {asked.repo}: {told}; see that HF_TOKEN may write there") from None
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(f"the hub did not take {settings.repo}: {reason}; see that HF_TOKEN may write there") from None
     return str(commit.pr_url or commit.commit_url)

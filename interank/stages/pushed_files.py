@@ -1,4 +1,4 @@
-"""What of an output goes to the hub, and that nothing in it tells of this machine."""
+"""The files of an output that go to the hub, and the check that none of them names this machine."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from interank.stages.origins import CARD
 from interank.stages.pushed_results import results_card
 
 _EXPORT = "export.json"
-# What of an evaluation is the same wherever it was made; the page and the tables name inputs by path.
+# The files of an evaluation that do not depend on the machine; the page and the tables name inputs by path.
 _RANKINGS = ("runs", "rankings", "metrics.json", "comparisons.json", "candidates.json", "per_query.jsonl")
 _WORDS = (".json", ".jsonl", ".jinja", ".md", ".trec", ".txt", ".yaml")
 
 
 def collected(source: Path, folder: Path, base: str | None) -> Literal["model", "dataset"]:
-    """Copy what belongs to the repository; of which type that is.
+    """Copy the files that belong into the repository, and return the repository's type.
 
     Args:
         source: The output.
-        folder: Where to.
-        base: The hub's name of what an adapter stands on, where that is said.
+        folder: The folder to copy to.
+        base: The hub's name of an adapter's base model, where the caller gives one.
 
     Raises:
-        ArtifactError: It is of a kind that is not pushed.
-        InputError: An adapter's base has no name on the hub, or a file of the output stands elsewhere.
+        ArtifactError: The output is of a kind that is not pushed.
+        InputError: An adapter's base has no name on the hub, or the output links to a file outside of it.
     """
     _refuse_elsewhere(source)
     if (source / _EXPORT).is_file():
@@ -64,10 +64,10 @@ def collected(source: Path, folder: Path, base: str | None) -> Literal["model", 
 
 
 def _refuse_elsewhere(source: Path) -> None:
-    """Stop at a link that leads out of the output: who made it may have meant a file of whoever pushes it.
+    """Refuse links that lead out of the output: its maker may be after a file of the person who pushes it.
 
     Raises:
-        InputError: Names it.
+        InputError: Names the link.
     """
     home = source.resolve()
     for path in sorted(source.rglob("*")):
@@ -78,15 +78,15 @@ def _refuse_elsewhere(source: Path) -> None:
             )
 
 
-def _rename_base(folder: Path, own: str, told: str | None) -> None:
-    """Have adapter and card name the hub's base.
+def _rename_base(folder: Path, own: str, given: str | None) -> None:
+    """Write the hub's name of the base into adapter and card.
 
     Raises:
-        InputError: It stands in a folder here, and nobody says what it is called on the hub.
+        InputError: The base is a folder, and its name on the hub is not given.
     """
     config = folder / "adapter_config.json"
     facts = json.loads(config.read_text("utf-8"))
-    named = told or own
+    named = given or own
     if expanded(named).exists() or named.startswith(("/", ".", "~")):
         raise InputError(
             f"this adapter stands on {own}, a folder of this machine; say what that is on the hub with --base-name "
@@ -104,13 +104,13 @@ def _rename_base(folder: Path, own: str, told: str | None) -> None:
 
 
 def refuse_traces(folder: Path, source: Path) -> None:
-    """Stop where a file tells where it was made, or holds a key.
+    """Refuse files that hold a path of this machine, or a key.
 
     Raises:
-        InputError: Names the file and what stands in it.
+        InputError: Names the file, and the path or key.
     """
     places = {str(source.resolve()), str(source.resolve().parent), str(Path.cwd()), str(Path.home())}
-    # A short path, as /root, is a word that any text may hold.
+    # Any text may hold a short path such as /root.
     traces = [f"{place}/" for place in places if place.count("/") > 1] + [str(source.resolve())]
     for path in files_of(folder):
         if path.suffix not in _WORDS:
@@ -126,5 +126,5 @@ def refuse_traces(folder: Path, source: Path) -> None:
 
 
 def files_of(folder: Path) -> list[Path]:
-    """All files, in the order of their names."""
+    """All files, sorted by name."""
     return sorted(path for path in folder.rglob("*") if path.is_file())

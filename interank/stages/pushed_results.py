@@ -18,19 +18,19 @@ _BASELINES = ("first stage", "random order", "perfect order")
 
 
 def results_of(folder: Path, repo: str, day: str) -> tuple[list[EvalResult], str]:
-    """The measures of the one model that an evaluation is of, each with first stage, depth and query form.
+    """The measures of an evaluation's one model, each with first stage, depth and query form.
 
     Args:
         folder: The evaluation.
         repo: The model's name on the hub.
-        day: When it is told, as 2026-11-29.
+        day: The date of the entry, as 2026-11-29.
 
     Returns:
         The rows of `model-index`, and the text of a file of `.eval_results`.
 
     Raises:
         ArtifactError: The folder is no evaluation.
-        InputError: It is of no model, or of several.
+        InputError: It evaluates no model, or several.
     """
     metrics, candidates = _read(folder)
     models = [name for name in metrics if name not in _BASELINES]
@@ -70,7 +70,7 @@ def results_of(folder: Path, repo: str, day: str) -> tuple[list[EvalResult], str
 
 
 def results_card(folder: Path) -> DatasetCard:
-    """The card of an evaluation's rankings, with every system's measures and what they are of.
+    """The card of an evaluation's rankings, with every system's measures, tasks and candidates.
 
     Raises:
         ArtifactError: The folder is no evaluation.
@@ -102,7 +102,7 @@ def results_card(folder: Path) -> DatasetCard:
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The measures of each system, and what the candidates of each task are."""
+    """The measures of each system, and the facts about each task's candidates."""
     open_artifact(folder, "evaluation")
     read = {name: json.loads((folder / f"{name}.json").read_text("utf-8")) for name in ("metrics", "candidates")}
     return read["metrics"], read["candidates"]

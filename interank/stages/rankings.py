@@ -1,4 +1,4 @@
-"""The rankings of an evaluation: made query by query, kept as they are made, or taken from shards that made them."""
+"""The rankings of an evaluation: made and stored query by query, or taken over from shards."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from interank.types import Query
 from interank.wording import listed
 
 Openers = Mapping[str, Callable[[], RankQuery]]
-"""What ranks, by its name; opened when it is first needed."""
+"""By reranker a function that opens it, called when it is first needed."""
 
-# Rankings do not depend on it.
+# Keys on which rankings do not depend.
 FREE = ("memory",)
 
 
 def openers(recipe: EvaluateRecipe, adapters: Sequence[tuple[str, Path]]) -> Openers:
-    """The adapters, and the chain behind them if there is one."""
-    found = {name: partial(adapter_ranking, recipe, path) for name, path in adapters}
-    return {**found, **({CHAIN: partial(chain_ranking, recipe.chain)} if recipe.chain else {})}
+    """The adapters, and the chain after them if there is one."""
+    adapter_openers = {name: partial(adapter_ranking, recipe, path) for name, path in adapters}
+    return {**adapter_openers, **({CHAIN: partial(chain_ranking, recipe.chain)} if recipe.chain else {})}
 
 
 def reranked(
-    recipe: EvaluateRecipe, tasks: Sequence[Task], name: str, opened: Callable[[], RankQuery], place: Workplace
+    recipe: EvaluateRecipe, tasks: Sequence[Task], name: str, open_it: Callable[[], RankQuery], place: Workplace
 ) -> Rankings:
-    """Rank every query that is not ranked yet; what ranks is opened only if there is one."""
+    """Rank every query that is not ranked yet; the reranker is opened only if there is one."""
     ledger = _ledger(place, name)
-    _Ranking(recipe, tasks, waiting_for(tasks)).go_on(name, opened, ledger)
+    _Ranking(recipe, tasks, waiting_for(tasks)).run(name, open_it, ledger)
     return {(row["task"], row["query_id"]): row for row in ledger.rows()}
 
 
@@ -50,20 +50,20 @@ def rank_shard(
     Raises:
         InputError: There are fewer queries than shards.
     """
-    every = waiting_for(tasks)
-    share = shard.share(len(every), "queries")
-    for name, opened in rerankers.items():
+    queries = waiting_for(tasks)
+    share = shard.share(len(queries), "queries")
+    for name, open_it in rerankers.items():
         ledger = _ledger(place, name)
-        _Ranking(recipe, tasks, every[share.start : share.stop]).go_on(name, opened, ledger)
+        _Ranking(recipe, tasks, queries[share.start : share.stop]).run(name, open_it, ledger)
         write_rows(_rows(place.folder, name), ledger.each())
     return place.finish(seed=recipe.seed, counts={"queries": len(share)}, notes={"shard": str(shard)})
 
 
 def take_over(shards: Sequence[Artifact], names: Iterable[str], place: Workplace) -> None:
-    """Take the rankings that shards made, if there are shards, for those that are kept.
+    """Put the shards' rankings, if there are shards, into the place of this run's.
 
     Raises:
-        ArtifactError: What they ranked is another now.
+        ArtifactError: An input has changed since the shards were made.
     """
     if not shards:
         return
@@ -94,23 +94,23 @@ class _Ranking:
 
     recipe: EvaluateRecipe
     tasks: Sequence[Task]
-    every: Sequence[tuple[Task, Query]]
+    queries: Sequence[tuple[Task, Query]]
 
-    def go_on(self, name: str, opened: Callable[[], RankQuery], ledger: Ledger) -> None:
-        """Rank those that the ledger lacks."""
+    def run(self, name: str, open_it: Callable[[], RankQuery], ledger: Ledger) -> None:
+        """Rank the queries that the ledger lacks."""
         done = {(row["task"], row["query_id"]) for row in ledger.each()}
-        waiting = [(task, query) for task, query in self.every if (task.name, query.query_id) not in done]
+        waiting = [(task, query) for task, query in self.queries if (task.name, query.query_id) not in done]
         if not waiting:
             return
-        ranked = opened()
+        rank = open_it()
         explained = self._explained()
-        total = len(self.every)
+        total = len(self.queries)
         for task, query in track(waiting, what=f"evaluate {name}", unit="queries", total=total, done=len(done)):
             count = self.recipe.explain if (task.name, query.query_id) in explained else 0
-            ledger.append([ranked(task, query, count)])
+            ledger.append([rank(task, query, count)])
 
     def _explained(self) -> set[tuple[str, str]]:
-        """The queries whose first documents are explained, where the mode does not explain them anyhow."""
+        """The queries whose first documents are explained in mode score; empty in modes that always explain."""
         if self.recipe.mode != "score":
             return set()
         ranked: dict[str, list[str]] = {}

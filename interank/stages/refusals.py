@@ -1,4 +1,4 @@
-"""What generate refuses of a teacher's answers: none that can be used."""
+"""The refusal of a teacher without a usable answer."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from interank.teacher.outcomes import SortedOut
 
 
 def require_judgments(recipe: GenerateRecipe, asked: int, found: SortedOut) -> None:
-    """Stop where the teacher gave nothing of what it was asked for.
+    """Raise where no judgment, or no explanation, of the teacher is usable.
 
     Raises:
-        InputError: Says what was wrong with the first.
+        InputError: Gives the reason for the first rejection.
     """
     teacher = recipe.teacher
     if not found.examples:

@@ -1,4 +1,4 @@
-"""Judgments that stopped at their budget: their replies are kept beside them, and a resumed run takes them over."""
+"""Replies of judgments that stopped at their budget: stored with the output, and taken over by a resumed run."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from interank.ledger import write_rows
 from interank.teacher.opening import REPLIES, STUDENT_REPLIES
 from interank.teacher.replies import ReplyStore
 
-# Beside the judgments, by the store in the work folder.
-_KEPT = {REPLIES: "replies.jsonl", STUDENT_REPLIES: "student-replies.jsonl"}
+# The file beside the judgments for each store in the work folder.
+_FILES = {REPLIES: "replies.jsonl", STUDENT_REPLIES: "student-replies.jsonl"}
 
 
 def reopen_stopped(artifact: Artifact) -> bool:
-    """Make an output that stopped at its budget ready to go on; whether it is such a one."""
+    """Reopen an output that stopped at its budget; returns False for any other."""
     if "stopped" not in artifact.manifest:
         return False
-    reopen(artifact, {kept: path for kept in _KEPT.values() if (path := artifact.path / kept).is_file()})
+    reopen(artifact, {name: path for name in _FILES.values() if (path := artifact.path / name).is_file()})
     return True
 
 
 def take_over_replies(place: Workplace) -> None:
-    """Put the replies of an output that was reopened into its store; those that it holds stay as they are."""
-    for store_name, kept_name in _KEPT.items():
-        kept = place.work / kept_name
-        if kept.is_file():
-            with closing(ReplyStore(place.work / store_name)) as store, kept.open(encoding="utf-8") as stream:
+    """Add the replies of a reopened output to its store; replies that the store has stay."""
+    for store_name, file_name in _FILES.items():
+        file = place.work / file_name
+        if file.is_file():
+            with closing(ReplyStore(place.work / store_name)) as store, file.open(encoding="utf-8") as stream:
                 store.add_rows(tuple(json.loads(line)) for line in stream)
 
 
 def keep_replies(place: Workplace) -> None:
-    """Write the replies beside an unfinished output's judgments, since its work folder goes."""
-    for store_name, kept_name in _KEPT.items():
+    """Write the replies beside an incomplete output's judgments, since its work folder is removed."""
+    for store_name, file_name in _FILES.items():
         if (place.work / store_name).is_file():
             with closing(ReplyStore(place.work / store_name)) as store:
-                write_rows(place.folder / kept_name, store.rows())
+                write_rows(place.folder / file_name, store.rows())

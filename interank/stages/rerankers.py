@@ -1,4 +1,4 @@
-"""What evaluate reranks with: an adapter in the recipe's mode, or a chain; and a query's row for the ledger."""
+"""The rerankers of evaluate: an adapter in the recipe's mode, or a chain; each returns a query's row."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RankQuery = Callable[[Task, Query, int], dict[str, Any]]
-"""Ranks a query's candidates and explains so many; the row."""
+"""Ranks a query's candidates, explains so many of them, and returns the row."""
 
 
 def adapter_ranking(recipe: EvaluateRecipe, path: Path) -> RankQuery:
@@ -53,13 +53,13 @@ def adapter_ranking(recipe: EvaluateRecipe, path: Path) -> RankQuery:
 
 
 def notes_on_bases(recipe: EvaluateRecipe) -> list[str]:
-    """Which adapters stand on another base than they were trained on, since the recipe says so."""
-    told = [(path, recipe.base) for path in recipe.adapters] + [(link.model, link.base) for link in recipe.chain]
-    if not any(base for _, base in told):
+    """Notes on adapters that the recipe puts on another base than they were trained on."""
+    bases = [(path, recipe.base) for path in recipe.adapters] + [(link.model, link.base) for link in recipe.chain]
+    if not any(base for _, base in bases):
         return []
     from interank.engines.bases import base_note
 
-    return [note for path, base in told if (note := base_note(path, base))]
+    return [note for path, base in bases if (note := base_note(path, base))]
 
 
 def _opened(link: LinkRecipe) -> OneModel:
@@ -70,14 +70,14 @@ def _opened(link: LinkRecipe) -> OneModel:
 
 
 def _engine(reranker: OneModel) -> dict[str, str]:
-    """What computes the scores; the weights' type where the engine holds them in this process."""
+    """The engine's name, and the weights' type where the engine holds them in this process."""
     weights = getattr(getattr(reranker.engine, "model", None), "dtype", None)
-    found = {"engine": type(reranker.engine).__name__}
-    return found | ({"dtype": str(weights).removeprefix("torch.")} if weights is not None else {})
+    facts = {"engine": type(reranker.engine).__name__}
+    return facts | ({"dtype": str(weights).removeprefix("torch.")} if weights is not None else {})
 
 
 def chain_ranking(links: Sequence[LinkRecipe]) -> RankQuery:
-    """Open a chain's rerankers; links that are the same in all but their depth share one."""
+    """Open a chain's rerankers; links that differ in their depth alone share one."""
     from interank.reranking.chaining import Chain, Link
 
     opened: dict[str, OneModel] = {}

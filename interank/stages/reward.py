@@ -37,19 +37,19 @@ Scores = Mapping[str, float]
 
 
 def check(recipe: RewardModelRecipe) -> Sequence[Input]:
-    """Open what the recipe names, before anything is loaded or made; what it is.
+    """Open the recipe's inputs before any model is loaded or output begun, and return them.
 
     Raises:
-        InterankError: Something of it cannot be used.
+        InterankError: An input cannot be used.
     """
-    found = named(recipe)
-    check_inputs(found)
-    return found
+    inputs = named(recipe)
+    check_inputs(inputs)
+    return inputs
 
 
 @training_stage
 def run(recipe: RewardModelRecipe, out: Path, *, existing: Existing = "refuse") -> Artifact:
-    """Teach the student's base to mark explanations; go on from the last checkpoint on resume."""
+    """Train the student to mark explanations; a resumed run starts from the last checkpoint."""
     require_inputs(recipe)
     inputs = described(check(recipe), out)
     judgments = Path(str(recipe.judgments))
@@ -92,8 +92,8 @@ def run(recipe: RewardModelRecipe, out: Path, *, existing: Existing = "refuse") 
     }
     counts = {"pairs": pairs, "explanations": len(train), "held_out": len(held_out)}
     counts |= {"questions": len({row.query_id for row in train}), "steps": int(trained.figures["steps"])}
-    told = Training("reward", content, trained.history, {**notes, "accuracy": report["accuracy"]}, counts)
-    page = training_page(told, place.folder, compared=compared(report) if report["pairs"] else ())
+    training = Training("reward", content, trained.history, {**notes, "accuracy": report["accuracy"]}, counts)
+    page = training_page(training, place.folder, compared=compared(report) if report["pairs"] else ())
     (place.folder / "report.html").write_text(page, "utf-8")
     made = CardFacts(recipe.student, notes, content, counts, trained.history, draw(place, trained.history))
     save_card(reward_card(made, report, judgments.name), place.folder)
@@ -108,12 +108,12 @@ def _twin(
     *,
     checkpointing: bool,
 ) -> dict[str, Scores]:
-    """What a twin that learned shuffled marks gives the held-out explanations; nothing where none is asked for."""
+    """The scores of a control that is trained on shuffled marks; empty where the recipe asks for none."""
     if not data.recipe.controls or not held_out:
         return {}
     file = place.work / _TWIN
     if not distributed.from_first(file.is_file):
-        log.info("first a twin that learns shuffled marks, to compare with")
+        log.info("first a control on shuffled marks, to compare with")
         model, folder = data.model(quantisation), place.work / "shuffled" / "checkpoints"
         data.train(model, folder=folder, checkpointing=checkpointing, shuffled=True)
         if distributed.first():
@@ -132,7 +132,7 @@ def _report(
 ) -> dict[str, Any]:
     """Figures on the held-out questions; none where there are none."""
     if not held_out:
-        log.warning("no explanation is of the validation split, so nothing is told of held-out questions")
+        log.warning("no explanation is of the validation split, so there are no figures on held-out questions")
     longer = longer_is_better(comparisons(train, least=recipe.least_difference))
-    told = HeldOutScores(held_out, least=recipe.least_difference, longer=longer, seed=recipe.seed)
-    return told.report(systems, recipe.left_out)
+    scores = HeldOutScores(held_out, least=recipe.least_difference, longer=longer, seed=recipe.seed)
+    return scores.report(systems, recipe.left_out)

@@ -1,4 +1,4 @@
-"""check: what training a reward model takes, told before anything is loaded."""
+"""check: a forecast of the memory and time of training a reward model; no model is loaded."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from interank.training.planning import plan, weights_of
 from interank.training.preferences import PREFERENCES
 
 
-def marking(recipe: RewardModelRecipe) -> list[str]:
-    """Memory and time of a training and its twin, as far as what it learns of is at hand."""
+def forecast_reward(recipe: RewardModelRecipe) -> list[str]:
+    """Memory and time of the training and its control; empty where student or judgments are missing."""
     student = model_here(recipe.student)
     if recipe.judgments is None or student is None:
         return []
@@ -25,6 +25,6 @@ def marking(recipe: RewardModelRecipe) -> list[str]:
     steps, epochs = epochs_of(len(data.preferences), {**PREFERENCES, **recipe.trainer})
     tokens = round(once * epochs * (1 + recipe.controls))
     work = (LEARN + READ * planned.checkpointing) * weights_of(student, head=True)
-    twin = ", a twin's included" if recipe.controls else ""
-    said = f"about {tokens} tokens in {round(steps * epochs)} steps{twin}"
-    return [planned.told(), time_of(said, work * tokens), rent()]
+    twin = ", the control's included" if recipe.controls else ""
+    passes = f"about {tokens} tokens in {round(steps * epochs)} steps{twin}"
+    return [planned.told(), time_of(passes, work * tokens), rent()]

@@ -1,4 +1,4 @@
-"""The models that rewards name: outputs of `interank reward`, and whole ones, looked at before any work begins."""
+"""The models that rewards name: outputs of `interank reward` and whole models, checked before any work begins."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from interank.wording import nearest
 
 
 def reward_models(rewards: Sequence[Reward]) -> dict[str, Path]:
-    """The reward models of one's own that rewards name, as they name them; others are whole models."""
-    found = {str(reward.params.get("model")): reward_model(reward.params) for reward in rewards}
-    return {name: place for name, place in found.items() if place is not None}
+    """The outputs of `interank reward` by the names that the rewards give them; whole models are left out."""
+    places = {str(reward.params.get("model")): reward_model(reward.params) for reward in rewards}
+    return {name: place for name, place in places.items() if place is not None}
 
 
 def reward_model(params: Mapping[str, Any]) -> Path | None:
-    """The output that a reward's `model` is; None of a whole model's name or folder."""
+    """The output of `interank reward` that a reward's `model` names; None for a whole model."""
     given = params.get("model")
     place = expanded(given) if isinstance(given, str) else None
     return place if place is not None and (place / MANIFEST).is_file() else None
 
 
 def with_reward_models(model: Any, rewards: Sequence[Reward], tokenizer: Any) -> list[Reward]:
-    """The rewards, those that name reward models of one's own given these, which stand beside the model on its base."""
-    # It loads what runs models.
+    """The rewards, with loaded reward models where they name outputs of `interank reward`; these share the base."""
+    # It loads torch.
     from interank.engines.reward_adapter import RewardAdapter
 
-    found = {name: RewardAdapter(model, place, tokenizer) for name, place in reward_models(rewards).items()}
+    adapters = {name: RewardAdapter(model, place, tokenizer) for name, place in reward_models(rewards).items()}
     return [
-        reward.given(model=found[name]) if (name := str(reward.params.get("model"))) in found else reward
+        reward.given(model=adapters[name]) if (name := str(reward.params.get("model"))) in adapters else reward
         for reward in rewards
     ]
 
@@ -52,13 +52,13 @@ def named_models(
     """The models that rewards name.
 
     Args:
-        rewards: As the recipe has them.
-        section: Where it has them.
-        own: What is no name on the hub, but an output of `interank reward`, there or not.
-        fits: Opens one of one's own, and looks whether it can be used.
+        rewards: The recipe's entries.
+        section: The recipe's key that holds them.
+        own: A path that is an output of `interank reward`, whether it exists yet or not.
+        fits: Checks that an output of `interank reward` can be used.
     """
     glance = partial(open_artifact, kind="reward")
-    found = []
+    inputs = []
     for number, entry in enumerate(rewards):
         given, name = entry.params.get("model"), f"{section}.{number}.model"
         if not entry.weight or not isinstance(given, str):
@@ -66,10 +66,10 @@ def named_models(
         place = expanded(given) if given == str(own) else reward_model(entry.params)
         if place is not None:
             what = "a reward model, an output of interank reward"
-            found.append(Input(name, place, what, fits or glance, "name", glance=glance))
+            inputs.append(Input(name, place, what, fits or glance, "name", glance=glance))
         elif entry.use == "explanation_quality":
-            found.append(_whole_model(name, given))
-    return found
+            inputs.append(_whole_model(name, given))
+    return inputs
 
 
 def _whole_model(name: str, source: str) -> Input:

@@ -1,4 +1,4 @@
-"""rl: an adapter to a better one, by rewards on the same judgments."""
+"""rl: improves an adapter by rewards on its judgments."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from interank.training.adapters import save_adapter
 
 log = logging.getLogger(__name__)
 
-# The adapter does not depend on where rollouts are sampled, and how closely that is watched.
+# Keys on which the adapter does not depend: where rollouts are sampled, and how closely that is checked.
 _FREE = (
     *(f"rollouts.server.{name}" for name in RolloutServersRecipe.model_fields),
     *(f"rollouts.{name}" for name in ("memory", "vllm.gpu_memory", "check_every", "tolerance")),
@@ -42,7 +42,7 @@ _FREE = (
 
 @training_stage
 def run(recipe: RlRecipe, out: Path, *, existing: Existing = "refuse") -> Artifact:
-    """Continue the distilled adapter under the recipe's rewards; go on from the last checkpoint on resume."""
+    """Train the distilled adapter further by the recipe's rewards; a resumed run starts from the last checkpoint."""
     require_inputs(recipe)
     named = check(recipe)
     judgments, start = Path(str(recipe.judgments)), open_artifact(Path(str(recipe.adapter)), "adapter")
@@ -64,11 +64,11 @@ def run(recipe: RlRecipe, out: Path, *, existing: Existing = "refuse") -> Artifa
     weights = base_weights(model, quantisation)
     log.info("rl of an adapter on %s, whose weights are in %s, on %s", base.name, weights, device())
     tools = {"judge": judge} if judge else {}
-    equipped = [reward.equipped(**tools) for reward in with_reward_models(model, rewards, policy.encoder.tokenizer)]
+    weighted = [reward.equipped(**tools) for reward in with_reward_models(model, rewards, policy.encoder.tokenizer)]
     if marker is None:
-        refined = policy.train(model, equipped)
+        refined = policy.train(model, weighted)
     else:
-        refined = cast(ExplainingPolicy, policy).train(model, equipped, marker)
+        refined = cast(ExplainingPolicy, policy).train(model, weighted, marker)
     if not distributed.first():
         return place.of_first()
     _hand_out(place)
@@ -87,14 +87,14 @@ def run(recipe: RlRecipe, out: Path, *, existing: Existing = "refuse") -> Artifa
     }
     save_card(policy_card(policy, recipe.rewards, notes), place.folder)
     counts = {**refined.counts, "steps": int(refined.figures["steps"])}
-    told = Training("rl", content, read_training(place.folder), notes, counts)
-    (place.folder / "report.html").write_text(training_page(told, place.folder, shown=task.shown), "utf-8")
+    training = Training("rl", content, read_training(place.folder), notes, counts)
+    (place.folder / "report.html").write_text(training_page(training, place.folder, shown=task.shown), "utf-8")
     return place.finish(seed=recipe.seed, counts=counts, notes=notes)
 
 
 def _hand_out(place: Workplace) -> None:
-    """What was seen on the way becomes part of the artifact."""
+    """Copy the recorded rollouts, trials and answers into the artifact."""
     for name in ("rollouts.jsonl", "trials.jsonl", "answers.jsonl"):
         if (place.work / name).exists():
-            # A copy: a killed run goes on from what is in the work folder.
+            # Copied, not moved: a killed run needs them in the work folder.
             shutil.copyfile(place.work / name, place.folder / name)

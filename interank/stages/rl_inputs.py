@@ -1,4 +1,4 @@
-"""What rl checks before anything is loaded or made: its inputs, its rewards, and that they go together."""
+"""The checks of rl before any model is loaded: its inputs, its rewards, and that they fit together."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from interank.wording import listed
 
 
 def check(recipe: RlRecipe) -> Sequence[Input]:
-    """Open what the recipe names, its rewards too; what the inputs are.
+    """Open the recipe's inputs and rewards, and return the inputs.
 
     Raises:
-        InterankError: Something of it cannot be used, or does not go with the rest.
+        InterankError: An input or a reward cannot be used, or does not fit the others.
     """
-    found = named(recipe)
-    check_inputs(found)
+    inputs = named(recipe)
+    check_inputs(inputs)
     task = refining(recipe.task)
     rewards = [Reward.from_recipe(entry) for entry in recipe.rewards if entry.weight]
     _check_rewards(recipe, rewards, task.SUBJECT)
@@ -32,27 +32,27 @@ def check(recipe: RlRecipe) -> Sequence[Input]:
         _check_task(recipe, start)
         task.check(recipe, start, rewards)
         _check_reward_models(recipe, start, reward_models(rewards).values())
-    return found
+    return inputs
 
 
 def named(recipe: RlRecipe) -> list[Input]:
-    """The judgments and the adapter, as far as the recipe names them."""
-    found = [judgments(recipe.judgments)] if recipe.judgments else []
+    """The judgments, the adapter and the reward models that the recipe names."""
+    inputs = [judgments(recipe.judgments)] if recipe.judgments else []
     if recipe.adapter:
-        found.append(adapter("adapter", recipe.adapter, recipe.base))
-    return [*found, *named_models(recipe.rewards, "rewards", getattr(recipe, "reward_model", None))]
+        inputs.append(adapter("adapter", recipe.adapter, recipe.base))
+    return [*inputs, *named_models(recipe.rewards, "rewards", getattr(recipe, "reward_model", None))]
 
 
 def _check_reward_models(recipe: RlRecipe, adapter: Artifact, places: Iterable[Path]) -> None:
-    """Stop where a reward model cannot stand beside the policy.
+    """Raise where a reward model cannot share the policy's base.
 
     Raises:
-        InputError: It is of another base, or of another prompt.
+        InputError: Its base or its prompt differs.
     """
     models = [open_artifact(place, "reward") for place in places]
     if not models:
         return
-    # It loads what runs models.
+    # It loads torch.
     from interank.engines.bases import base_here
     from interank.engines.reward_adapter import require_reads, require_same
 
@@ -64,10 +64,10 @@ def _check_reward_models(recipe: RlRecipe, adapter: Artifact, places: Iterable[P
 
 
 def _check_task(recipe: RlRecipe, adapter: Artifact) -> None:
-    """Stop where the adapter was trained for another task.
+    """Raise where the adapter was trained for another task.
 
     Raises:
-        InputError: Says for which.
+        InputError: Names that task.
     """
     task = task_of_adapter(adapter.manifest)
     if task not in REFINED:
@@ -82,10 +82,10 @@ def _check_task(recipe: RlRecipe, adapter: Artifact) -> None:
 
 
 def _check_rewards(recipe: RlRecipe, rewards: Sequence[Reward], subject: Subject) -> None:
-    """Stop where a reward is of something else, or asks a judge that there is not.
+    """Raise where a reward values something else than the task's answers, or asks a judge that the recipe lacks.
 
     Raises:
-        InputError: Says which.
+        InputError: Names the reward.
     """
     for reward in rewards:
         if reward.of != subject:

@@ -1,4 +1,4 @@
-"""The rollouts of a training as its page shows them: by step and document, with what each part of an answer earned."""
+"""The rollouts of a training for its page: by step and document, with the advantage of each part of an answer."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A completion with what each reward gave it."""
+    """A completion with the value of each reward."""
 
     rewards: Sequence[str]
     parts: Sequence[Part]
@@ -50,51 +50,54 @@ class PromptRollouts:
 
     shown: ShownPrompt
     earns: Sequence[str]
-    """What each grade would have earned; empty where grades are sampled."""
+    """The reward that each grade would have got; empty where grades are sampled."""
     answers: Sequence[Answer]
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What was recorded of a step: documents of one query after the other."""
+    """The recorded rollouts of a step, by query and document."""
 
     number: int
     queries: Sequence[tuple[str, Sequence[PromptRollouts]]]
     rewards: Sequence[str]
-    """Their names."""
+    """The rewards' names."""
 
 
 def steps(rows: Sequence[Row], shown: Callable[[Row], ShownPrompt]) -> Iterator[Step]:
-    """The steps in their order; of one that was done again, all that was recorded.
+    """The steps in their order; a step that was repeated has all its recorded rollouts.
 
     Args:
-        rows: Those of `rollouts.jsonl`.
-        shown: What a row is of, as the task has it.
+        rows: The rows of `rollouts.jsonl`.
+        shown: Gives the prompt of a row, as the task shows it.
     """
-    for number, found in sorted(grouped(rows, lambda row: int(row["step"])).items()):
+    for number, of_step in sorted(grouped(rows, lambda row: int(row["step"])).items()):
         queries = [
-            (text, [_asked(each, shown) for each in grouped(of_query, lambda row: str(row.get("doc_id", ""))).values()])
-            for text, of_query in grouped(found, lambda row: str(row["query"])).items()
+            (
+                text,
+                [_rollouts(each, shown) for each in grouped(of_query, lambda row: str(row.get("doc_id", ""))).values()],
+            )
+            for text, of_query in grouped(of_step, lambda row: str(row["query"])).items()
         ]
-        yield Step(number, queries, list(found[0]["rewards"]))
+        yield Step(number, queries, list(of_step[0]["rewards"]))
 
 
-def _asked(rows: Sequence[Row], shown: Callable[[Row], ShownPrompt]) -> PromptRollouts:
+def _rollouts(rows: Sequence[Row], shown: Callable[[Row], ShownPrompt]) -> PromptRollouts:
     earns = rows[0].get("earns") or ()
     answers = [Answer(["—" if v is None else _plain(v) for v in row["rewards"].values()], parts(row)) for row in rows]
     return PromptRollouts(shown(rows[0]), [_plain(value) for value in earns], answers)
 
 
 def _plain(value: float) -> str:
-    """Two digits; 0 has no sign."""
+    """Two decimals; 0 has no sign."""
     return f"{round(value, 2) + 0.0:.2f}"
 
 
 def parts(row: Row) -> list[Part]:
     """A completion cut where its advantage changes.
 
-    Where the grade is trained by the sum over all three, TRL's loss leaves its token out and `advantage` has 0 for it;
-    what it earned beyond what the policy's own probabilities expect is then its advantage.
+    Where the grade is trained by the sum over all three, TRL's loss leaves its token out and `advantage` is 0 for it;
+    its advantage is then its reward less the reward that the policy's probabilities expect.
     """
     completion, (first, last) = str(row["completion"]), row["advantage"]
     if row.get("order") != "grade_first":
@@ -104,5 +107,5 @@ def parts(row: Row) -> list[Part]:
     if earns and likely and judgment is not None:
         expected = sum(p * value for p, value in zip(likely, earns, strict=True))
         first = float(earns[judgment.relevance]) - expected
-    found = [Part("grade", head, float(first))]
-    return [*found, Part("explanation", between + rest, float(last))] if rest.strip() else found
+    grade = Part("grade", head, float(first))
+    return [grade, Part("explanation", between + rest, float(last))] if rest.strip() else [grade]

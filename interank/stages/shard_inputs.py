@@ -1,4 +1,4 @@
-"""The shards that are joined: each there once, finished, of one recipe and of pairs that are as they were."""
+"""The shards to join, checked: complete, finished, of one recipe and of unchanged pairs."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ def opened(folders: Sequence[Path]) -> list[Artifact]:
     """The shards in their order.
 
     Raises:
-        InterankError: They are not all that there are, or not of one work.
+        InterankError: A shard is missing or given twice, or the shards are not of one run.
     """
-    found: dict[Shard, Artifact] = {}
+    by_shard: dict[Shard, Artifact] = {}
     for path in _paths(folders):
         artifact = open_artifact(path, "shard")
         shard = Shard.parse(artifact.manifest["shard"])
-        if shard in found:
-            raise InputError(f"shard {shard} is there twice, in {found[shard].path} and {path}; leave one of them out")
-        found[shard] = artifact
-    shards = [found[shard] for shard in sorted(found)]
+        if shard in by_shard:
+            raise InputError(f"shard {shard} is there twice, in {by_shard[shard].path} and {path}; leave one out")
+        by_shard[shard] = artifact
+    shards = [by_shard[shard] for shard in sorted(by_shard)]
     first = shards[0]
-    for shard, artifact in found.items():
+    for shard, artifact in by_shard.items():
         _require_alike(first, artifact)
         if "stopped" in artifact.manifest:
             raise InputError(
@@ -38,23 +38,23 @@ def opened(folders: Sequence[Path]) -> list[Artifact]:
                 f"--resume, and join then (shard {shard})"
             )
     of = Shard.parse(first.manifest["shard"]).of
-    missing = [str(shard) for number in range(1, of + 1) if (shard := Shard(of, number)) not in found]
+    missing = [str(shard) for number in range(1, of + 1) if (shard := Shard(of, number)) not in by_shard]
     if missing:
-        told = listed(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        names = listed(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
         raise InputError(
-            f"shards are missing: {told}; make each by interank {stage_of(first)} RECIPE "
+            f"shards are missing: {names}; make each by interank {stage_of(first)} RECIPE "
             f"{'pairs=DIR ' if stage_of(first) == 'generate' else ''}--shards {missing[0]} --out DIR"
         )
     return shards
 
 
 def _paths(folders: Sequence[Path]) -> list[Path]:
-    """Each shard's folder; a folder of shards stands for those in it."""
+    """Each shard's folder; a folder of shards is replaced by the shards in it."""
     paths: list[Path] = []
     for folder in folders:
         inside = sorted(path.parent for path in folder.glob(f"*/{MANIFEST}")) if folder.is_dir() else []
         if (folder / MANIFEST).is_file() or not inside:
-            # What is no shard says so when it is opened.
+            # Opening it will tell if it is no shard.
             paths.append(folder)
         else:
             paths += inside
@@ -62,10 +62,10 @@ def _paths(folders: Sequence[Path]) -> list[Path]:
 
 
 def _require_alike(first: Artifact, other: Artifact) -> None:
-    """Stop where two shards are not of one work.
+    """Raise where two shards are not of one run.
 
     Raises:
-        InputError: Says in what they differ.
+        InputError: Names the difference.
     """
     mine, theirs = Shard.parse(first.manifest["shard"]), Shard.parse(other.manifest["shard"])
     both = f"{first.path} (shard {mine}) and {other.path} (shard {theirs})"
@@ -82,7 +82,7 @@ def _require_alike(first: Artifact, other: Artifact) -> None:
 
 
 def _content(artifact: Artifact) -> dict[str, Any]:
-    """A shard's recipe without what its rows do not depend on."""
+    """A shard's recipe without the keys on which its rows do not depend."""
     recipe = artifact.recipe()
     for name in (*FREE, *RANKED_FREE, "shard", "pairs"):
         *above, last = name.split(".")
@@ -94,15 +94,15 @@ def _content(artifact: Artifact) -> dict[str, Any]:
 
 
 def stage_of(shard: Artifact) -> str:
-    """The stage whose share a shard is."""
+    """The stage of a shard."""
     return str(shard.recipe()["stage"])
 
 
 def inputs_of(first: Artifact, out: Path) -> dict[str, Any]:
-    """The pairs, as a whole run names them.
+    """The pairs as an input of the joined output.
 
     Raises:
-        ArtifactError: They stand there and are others now.
+        ArtifactError: The pairs were changed.
     """
     given = first.manifest["inputs"]["pairs"]
     path = (first.path / given["path"]).resolve()

@@ -1,4 +1,4 @@
-"""What is particular to judging in shards: what a shard may be asked, its part of the budget, and the whole's card."""
+"""Work in shards: the recipes that allow it, a shard's part of the budget, and the card of the joined output."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from interank.shards import Shard
 from interank.teacher.card import PICTURE, card, picture
 from interank.teacher.tally import Tally
 
-# The content does not depend on where the servers stand, how often they are asked, and what may be spent.
+# Keys on which the content does not depend: servers, request rates, prices and budget.
 _SERVERS = tuple(f"teacher.server.{name}" for name in ServersRecipe.model_fields)
 FREE = ("budget", "cache", "teacher.price", "teacher.speed", *_SERVERS)
 
 
 def refuse_shards(recipe: Recipe) -> None:
-    """Stop where a recipe's work cannot be dealt out at all.
+    """Refuse a recipe whose work cannot be split into shards.
 
     Raises:
-        InputError: Says why.
+        InputError: The reason.
     """
     if isinstance(recipe, GenerateRecipe):
         refuse_unshardable(recipe)
@@ -37,10 +37,10 @@ def refuse_shards(recipe: Recipe) -> None:
 
 
 def refuse_unshardable(recipe: GenerateRecipe) -> None:
-    """Stop where shards are asked for what looks across all pairs, or is no pairs.
+    """Refuse shards of a recipe without pairs, or with a step that needs all pairs together.
 
     Raises:
-        InputError: Says which key stands against it.
+        InputError: Names the key at fault.
     """
     if not recipe.pairs:
         raise InputError(
@@ -60,7 +60,7 @@ def refuse_unshardable(recipe: GenerateRecipe) -> None:
 
 
 def its_share(recipe: GenerateRecipe, shard: Shard, beside: int) -> GenerateRecipe:
-    """The recipe with the shard's part of tokens and dollars, and of requests in flight; seconds are each shard's."""
+    """The recipe with the shard's part of tokens, dollars and requests in flight; each shard has all the seconds."""
     budget = recipe.budget
     share: dict[str, Any] = {}
     if budget.tokens is not None:
@@ -77,6 +77,6 @@ def its_share(recipe: GenerateRecipe, shard: Shard, beside: int) -> GenerateReci
 
 
 def describe(folder: Path, tally: Tally, notes: Mapping[str, Any]) -> None:
-    """Write the card of judgments, and the picture in it."""
+    """Write the card of the judgments, and its picture."""
     (folder / PICTURE).write_text(picture(tally), "utf-8")
     save_card(card(tally, notes, notes["decontamination"]), folder)

@@ -1,4 +1,4 @@
-"""split: questions or judgments to a part to train on, and dev and test as benchmarks, by question."""
+"""split: divides questions or judgments by question into train, and dev and test as benchmarks."""
 
 from __future__ import annotations
 

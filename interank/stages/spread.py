@@ -1,4 +1,4 @@
-"""Shards over the workers of Ray: each is judged as by hand, judged again where its worker died, and all are joined."""
+"""Judges shards on the workers of Ray, again where a worker died, and joins them."""
 
 from __future__ import annotations
 
@@ -20,42 +20,42 @@ from interank.stages.inputs import require_inputs
 from interank.stages.judging_progress import Bar
 from interank.stages.shards import refuse_unshardable
 
-# A worker that dies so often at one shard does so for a reason.
+# Retries of one shard after its worker died; more would not help.
 _RETRIES = 5
-# The workers of a driver that was killed take a moment to end.
+# Seconds for the workers of a killed driver to end.
 _PATIENCE = 60.0
 _GLANCE = 2.0
 
 
 def run(recipe: GenerateRecipe, out: Path, *, shards: int, workers: int, existing: Existing = "refuse") -> Artifact:
-    """Judge all shards, so many at a time, and join them; finished ones are not judged again with `resume`.
+    """Judge all shards, `workers` of them at a time, and join them; `resume` keeps finished shards.
 
-    Shards stand in `OUT.shards`, on a disk that all workers see, each with a reply store of its own.
+    The shards are in `OUT.shards`, on a disk that all workers share, each with its own reply store.
 
     Raises:
-        InterankError: Ray is not installed or has too little for the workers, or a shard cannot be judged.
+        InterankError: Ray is not installed or has too few resources, or a shard cannot be judged.
     """
     require_inputs(recipe)
     refuse_unshardable(recipe)
     folder = out.with_name(f"{out.name}.shards")
     if existing != "resume":
         if is_taken(folder):
-            raise ArtifactError(f"{folder} holds shards of an earlier try; --resume goes on with them, or remove them")
+            raise ArtifactError(f"{folder} holds shards of an earlier run; go on with --resume, or remove them")
         if existing == "refuse":
             check_free(out, Partial(out.resolve()))
     generate.check(recipe)
-    every = [Shard(shards, number) for number in range(1, shards + 1)]
-    places = {shard: folder / f"{shard.number:05d}-of-{shards:05d}" for shard in every}
-    with _started(recipe, workers) as judge:
+    numbers = range(1, shards + 1)
+    places = {Shard(shards, number): folder / f"{number:05d}-of-{shards:05d}" for number in numbers}
+    with _ray(recipe, workers) as judge:
         folder.mkdir(parents=True, exist_ok=True)
         _judge_all(recipe, judge, places, workers)
     return join.run([folder], out, existing=existing)
 
 
 @contextmanager
-def _started(recipe: GenerateRecipe, workers: int) -> Iterator[Any]:
-    """Ray with room for the workers; what judges a shard on it."""
-    # Read when Ray is imported: it tells its makers of every start otherwise.
+def _ray(recipe: GenerateRecipe, workers: int) -> Iterator[Any]:
+    """Start Ray, check that the workers fit, and yield the remote function that judges a shard."""
+    # Ray reads this at import; without it, each start is reported to its makers.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     try:
         import ray
@@ -79,10 +79,10 @@ def _started(recipe: GenerateRecipe, workers: int) -> Iterator[Any]:
 
 
 def require_room(have: Mapping[str, float], workers: int, gpus: int) -> None:
-    """Stop where workers that take a processor and so many GPUs each could not all work at a time.
+    """Raise where Ray has not enough CPUs or GPUs for all workers at the same time.
 
     Raises:
-        InputError: Says what each takes, and what there is.
+        InputError: What each worker takes, and what Ray has.
     """
     for name, each in (("CPU", 1), ("GPU", gpus)):
         if workers * each > have.get(name, 0):
@@ -111,10 +111,10 @@ def _judge_all(recipe: GenerateRecipe, judge: Any, places: dict[Shard, Path], wo
 
 
 def _require_whole(task: Any) -> None:
-    """Pass on what ended a shard.
+    """Raise the error that ended a shard, if one did.
 
     Raises:
-        InputError: Its worker died too often, or it says itself what is wrong.
+        InterankError: The shard's own error, or an InputError where its worker died too often.
     """
     import ray
 
@@ -127,7 +127,7 @@ def _require_whole(task: Any) -> None:
 
 
 def _judged(content: dict[str, Any], out: str, shard: str, workers: int) -> None:
-    """Judge a shard, in a worker; what an earlier one kept is not asked again."""
+    """Judge a shard in a worker; stored replies of an earlier worker are used again."""
     logging.getLogger("interank").setLevel(logging.ERROR)
     recipe = GenerateRecipe.model_validate(content)
     deadline = time.monotonic() + _PATIENCE

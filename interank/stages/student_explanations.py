@@ -1,4 +1,4 @@
-"""A student's own explanations beside the teacher's, written by an adapter that stands here already."""
+"""A student's own explanations beside the teacher's, written by an existing adapter."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def have_student_write(
     place: Workplace,
     gathered: Sequence[ExplainedPair],
 ) -> None:
-    """Let the adapter explain the grades in its own words; its replies are kept apart, since nobody is paid for them.
+    """Have the adapter explain the grades; its replies have their own store, since they cost nothing.
 
     Raises:
         ArtifactError: The adapter was trained for another task or on another wording of the prompt.
-        ModelError: Its base cannot be had.
+        ModelError: Its base is not available.
     """
     loaded = load_judge(RankerSettings(model=str(adapter), mode="explain"))
-    # The grade is given, so that it stands first.
+    # The grade is given, so the order is grade-first.
     prompt = loaded.encoder.settings.model_copy(update={"order": "grade_first"})
     size = recipe.teacher.batch_size
     identity = f"student {open_artifact(adapter, 'adapter').digest} {device()}"

@@ -1,4 +1,4 @@
-"""What all trainings have in common: the form that the recipe asks for, and what is left beside the adapter."""
+"""Helpers of the stages that train: the adapter's form, and the files beside it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from interank.training.planning import Choice
 
 
 def in_its_shape(recipe: DistillRecipe) -> DistillRecipe:
-    """The recipe, of which `lora` says the shape of the adapter that its student is, where it is one."""
+    """The recipe; if its student is an adapter, `lora` has that adapter's shape."""
     start = begun_from(recipe.student)
     if start is None:
         return recipe
@@ -35,7 +35,7 @@ def in_its_shape(recipe: DistillRecipe) -> DistillRecipe:
 
 
 def choice_of(recipe: DistillRecipe | RewardModelRecipe, *, head: bool) -> Choice:
-    """What the recipe says of the form in which its student is trained."""
+    """The recipe's choices on how the student is trained."""
     return Choice(
         recipe.lora,
         recipe.quantisation,
@@ -48,12 +48,12 @@ def choice_of(recipe: DistillRecipe | RewardModelRecipe, *, head: bool) -> Choic
 
 
 def base_weights(model: Any, quantisation: Quantisation) -> str:
-    """What the frozen weights are in."""
+    """The number format of the frozen weights."""
     return quantisation if quantisation != "none" else str(model.dtype).removeprefix("torch.")
 
 
 def write_cost(place: Workplace, figures: Mapping[str, Any], seconds: float) -> None:
-    """Write what a training took, and its log beside it."""
+    """Write a training's costs, and its log beside them."""
     place.write_json("cost.json", {"seconds": round(seconds, 3), "device": device(), "trainer": dict(figures)})
     log_file = place.work / "log.jsonl"
     if log_file.exists():
@@ -61,7 +61,7 @@ def write_cost(place: Workplace, figures: Mapping[str, Any], seconds: float) -> 
 
 
 def draw(place: Workplace, history: Sequence[Mapping[str, float]]) -> list[str]:
-    """Write the training's curves; the names of their files."""
+    """Write the training's curves, and return the names of their files."""
     plots = training_curves(history)
     for plot in plots:
         (place.folder / f"{plot.name}.svg").write_text(plot.svg, "utf-8")

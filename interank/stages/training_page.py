@@ -1,4 +1,4 @@
-"""The page of a training: its headline, trials and curves, what the policy wrote, and what it was made from."""
+"""The page of a training: headline, trials, curves, rollouts, answers and lineage."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from interank.pages import asset, content_hash, visible
 from interank.plots import read_log, training_curves
-from interank.stages.answer_history import AnswerHistory, followed
+from interank.stages.answer_history import AnswerHistory, histories
 from interank.stages.rollout_view import steps
 from interank.stages.training_summary import Log, Training, headline, sentences, trials
 from interank.stages.trials import HEADS, table
@@ -28,7 +28,7 @@ PREFIX = "validation/"
 
 
 def read_training(folder: Path, *, running: bool = False) -> Log:
-    """The log of a training, as far as its lines are whole where it is still being written; none where it has none.
+    """The log of a training, empty where there is none; of a running one its complete lines.
 
     Raises:
         InputError: A whole line is not a JSON object.
@@ -36,7 +36,7 @@ def read_training(folder: Path, *, running: bool = False) -> Log:
     log, tried = (
         read_log(folder / name, whole_lines=running) if (folder / name).is_file() else [] for name in (LOG, TRIALS)
     )
-    # The trial before the first step is in no log of steps.
+    # The log of steps lacks the trial before the first step.
     known = {row.get("step") for row in log if any(key.startswith(PREFIX) for key in row)}
     begun = [
         {key if key == "step" else f"{PREFIX}{key}": value for key, value in row.items()}
@@ -54,18 +54,20 @@ def training_page(
     refresh: int | None = None,
     compared: Sequence[Sequence[str]] = (),
 ) -> str:
-    """HTML that needs nothing else; all that models and people wrote is shown as text.
+    """The page as one HTML file; texts of models and people are shown as text.
 
     Args:
-        training: What is told of it.
-        folder: Where its `rollouts.jsonl` and `answers.jsonl` are, if it has them.
-        shown: What a completion is of, as the task has it; without it completions are left out.
-        refresh: After how many seconds a browser reads it anew; None never.
-        compared: The table of a reward model's held-out pairs, its head first.
+        training: The training.
+        folder: The folder of its `rollouts.jsonl` and `answers.jsonl`, if it has them.
+        shown: Gives the prompt of a completion, as the task shows it; without it completions are left out.
+        refresh: Seconds until a browser reloads the page; None never.
+        compared: The table of a reward model's held-out pairs, header first.
     """
     style = asset("house.css", "training.css")
-    found = training.notes.get("validation")
-    heads, *figures = [HEADS, *table(found)] if found else compared or [("step", "nDCG@10"), *_tried(training)]
+    validation = training.notes.get("validation")
+    heads, *figures = (
+        [HEADS, *table(validation)] if validation else compared or [("step", "nDCG@10"), *_tried(training)]
+    )
     page = _environment().from_string(asset("training.html.jinja"))
     return page.render(
         stage=training.stage,
@@ -74,25 +76,25 @@ def training_page(
         refresh=refresh,
         headline=headline(training),
         told=sentences(training),
-        validated=validated(found) if found else [],
+        validated=validated(validation) if validation else [],
         heads=heads,
         rows=figures,
         plots=training_curves(training.log, control=training.control or ()),
         steps=list(steps(_rows(folder / ROLLOUTS), shown)) if shown is not None else [],
-        followed=_most_changed(followed(_rows(folder / ANSWERS), shown)) if shown is not None else [],
+        followed=_most_changed(histories(_rows(folder / ANSWERS), shown)) if shown is not None else [],
         lineage=_lineage(training),
     )
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
-    """Completions that a training wrote down; one that goes on may be writing the last line."""
+    """The rows of a file of completions; a last line that is still being written is left out."""
     lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else ()
     return [json.loads(line) for line in lines if line]
 
 
-def _most_changed(found: Iterable[AnswerHistory]) -> list[AnswerHistory]:
-    """Those of which there is most to see first."""
-    return sorted(found, key=lambda each: -len(each.versions))
+def _most_changed(histories: Iterable[AnswerHistory]) -> list[AnswerHistory]:
+    """The histories, those with most versions first."""
+    return sorted(histories, key=lambda each: -len(each.versions))
 
 
 def _tried(training: Training) -> list[tuple[str, ...]]:
@@ -100,10 +102,10 @@ def _tried(training: Training) -> list[tuple[str, ...]]:
 
 
 def _lineage(training: Training) -> list[tuple[str, str]]:
-    """What it was made from, by name."""
-    told = {**training.notes, **training.counts}
+    """The training's inputs and settings by name."""
+    facts = {**training.notes, **training.counts}
     keys = ("base", "base_weights", "quantisation", "device", "steps", "modes", "prompt_hash")
-    rows = [(key.replace("_", " "), _plain(told[key])) for key in keys if told.get(key) is not None]
+    rows = [(key.replace("_", " "), _plain(facts[key])) for key in keys if facts.get(key) is not None]
     rows += [(name, str(training.recipe[name])) for name in ("judgments", "adapter") if training.recipe.get(name)]
     rows += [
         ("rewards", ", ".join(f"{each['use']} x {each['weight']:g}" for each in training.recipe.get("rewards", ())))

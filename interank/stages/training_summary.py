@@ -1,4 +1,4 @@
-"""What a training did, in sentences: what was trained on what, from where to where, and what was kept and why."""
+"""A training in sentences: model, data, change of the validation measure, and the kept step with its reason."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Log = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """A training as far as it is through: its recipe and log, and what its manifest says once it is whole."""
+    """A training so far: its recipe and log, and its manifest's notes once it is finished."""
 
     stage: str
     recipe: Mapping[str, Any]
@@ -28,7 +28,7 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What the questions that choose gave at a step."""
+    """The value of the choosing questions at a step."""
 
     step: int
     value: float
@@ -36,31 +36,31 @@ class Trial:
 
 def trials(log: Log) -> list[Trial]:
     """The nDCG of the validation questions by step; the last row of a step counts."""
-    found = {
+    by_step = {
         int(row.get("step", 0)): float(value)
         for row in log
         for key, value in row.items()
         if key.endswith(DEFAULT_MEASURE) and "reported/" not in key and isinstance(value, int | float)
     }
-    return [Trial(step, value) for step, value in sorted(found.items())]
+    return [Trial(step, value) for step, value in sorted(by_step.items())]
 
 
 def headline(training: Training) -> list[tuple[str, bool]]:
-    """The sentence at the top, in pieces, and which of them are strong."""
+    """The page's headline in pieces, each with True where it is printed bold."""
     name = str(training.notes.get("base") or training.recipe.get("student") or training.recipe.get("base") or "A model")
     verb = {"distill": "learned from", "reward": "learned to mark explanations from", "rl": "was refined on"}[
         training.stage
     ]
     done = [(name.rsplit("/", 1)[-1], True), (f" {verb} {_data(training)}", False)]
-    found = trials(training.log)
+    all_trials = trials(training.log)
     if training.running:
         step = max((int(row.get("step", 0)) for row in training.log), default=0)
         done = [(done[0][0], True), (f" is in training, at step {step}", False)]
     if training.stage == "reward":
         return [*done, *_marks(training)]
-    if len(found) < 2:
+    if len(all_trials) < 2:
         return [*done, ("; it was not tried twice on questions held back, so nothing says what that was worth.", False)]
-    start, best = found[0].value, _kept(training, found)
+    start, best = all_trials[0].value, _kept(training, all_trials)
     change = best.value - start
     return [
         *done,
@@ -71,22 +71,22 @@ def headline(training: Training) -> list[tuple[str, bool]]:
 
 
 def sentences(training: Training) -> list[str]:
-    """Which step was kept and why, and whether chance could have done it."""
+    """The kept step and the reason, and whether chance could explain the change."""
     if training.stage == "reward":
         return _beside(training)
-    found = trials(training.log)
-    if not found:
+    all_trials = trials(training.log)
+    if not all_trials:
         return ["No questions were held back, so the last step was kept."]
-    best = _kept(training, found)
-    said = [_why(training, found, best)]
-    if len(found) > 1 and found[-1].value < best.value:
-        said.append(f"The last trial, at step {found[-1].step}, had {found[-1].value:.3f}.")
-    return [*said, _chance(training, best.value - found[0].value)]
+    best = _kept(training, all_trials)
+    lines = [_why(training, all_trials, best)]
+    if len(all_trials) > 1 and all_trials[-1].value < best.value:
+        lines.append(f"The last trial, at step {all_trials[-1].step}, had {all_trials[-1].value:.3f}.")
+    return [*lines, _chance(training, best.value - all_trials[0].value)]
 
 
-def _why(training: Training, found: Sequence[Trial], best: Trial) -> str:
-    tried = counted(len(found), "trial")
-    if best.value >= max(each.value for each in found):
+def _why(training: Training, all_trials: Sequence[Trial], best: Trial) -> str:
+    tried = counted(len(all_trials), "trial")
+    if best.value >= max(each.value for each in all_trials):
         return f"Step {best.step} has the best {DEFAULT_MEASURE} of {tried}" + (" so far." if training.running else ".")
     if training.stage != "distill":
         return f"Step {best.step} was kept of {tried}: those that ranked better were too far from calibrated."
@@ -110,7 +110,7 @@ def _marks(training: Training) -> list[tuple[str, bool]]:
 
 
 def _beside(training: Training) -> list[str]:
-    """What others give on the same pairs: a twin of shuffled marks says what chance could have done."""
+    """The accuracy of other systems on the same pairs; the control on shuffled marks shows what chance does."""
     accuracy = training.notes.get("accuracy") or {}
     others = [f"{name} {each['mean']:.3f}" for name, each in accuracy.items() if name != "trained" and each]
     if not others:
@@ -120,25 +120,25 @@ def _beside(training: Training) -> list[str]:
 
 def _chance(training: Training, gain: float) -> str:
     if training.control is None:
-        asked = "interank rl ... control=shuffled" if training.stage == "rl" else "one on shuffled judgments"
-        return f"Whether chance could have done it is not known from this training alone: {asked} is the control."
+        control = "interank rl ... control=shuffled" if training.stage == "rl" else "one on shuffled judgments"
+        return f"Whether chance could have done it is not known from this training alone: {control} is the control."
     beside = trials(training.control)
     if len(beside) < 2:
         return "The control was not tried twice, so it says nothing."
     highest = max(each.value for each in beside) - beside[0].value
-    told = f"With shuffled grades the best trial is {highest:+.3f} from its start, here it is {gain:+.3f}."
-    return told + (" Chance could have done it." if highest >= gain else "")
+    sentence = f"With shuffled grades the best trial is {highest:+.3f} from its start, here it is {gain:+.3f}."
+    return sentence + (" Chance could have done it." if highest >= gain else "")
 
 
-def _kept(training: Training, found: Sequence[Trial]) -> Trial:
-    told = training.notes.get("validation")
-    if told:
-        return Trial(int(told["best"]["step"]), float(told["best"][DEFAULT_MEASURE]))
+def _kept(training: Training, all_trials: Sequence[Trial]) -> Trial:
+    validation = training.notes.get("validation")
+    if validation:
+        return Trial(int(validation["best"]["step"]), float(validation["best"][DEFAULT_MEASURE]))
     if training.stage == "distill":
-        # The student as it was is tried to compare with, and never kept; of equal steps the first is.
-        after = [each for each in found if each.step] or found
+        # The untrained student is tried for comparison and never kept; of equal steps the first is kept.
+        after = [each for each in all_trials if each.step] or all_trials
         return after[-1] if _keeps_last(training) else max(after, key=lambda each: (each.value, -each.step))
-    return max(found, key=lambda each: (each.value, each.step))
+    return max(all_trials, key=lambda each: (each.value, each.step))
 
 
 def _data(training: Training) -> str:

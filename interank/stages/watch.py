@@ -1,4 +1,4 @@
-"""watch: the page of a training while it goes on, and of one that is through."""
+"""watch: serves the page of a training, running or finished."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from interank.stages.training_summary import Training
 log = logging.getLogger(__name__)
 
 REFRESH = 10
-"""Seconds until a browser reads the page of a running training anew."""
+"""Seconds until a browser reloads the page of a running training."""
 _TRAINED = ("distill", "reward", "rl")
 
 
 def page(out: Path, *, control: Path | None = None) -> str:
-    """The page of a training as it stands now, finished or not.
+    """The page of a training in its present state, finished or not.
 
     Args:
         out: The `--out` of distill, reward or rl.
-        control: That of the same training on shuffled grades.
+        control: The `--out` of the same training on shuffled grades.
 
     Raises:
-        ArtifactError: Nothing is trained there.
-        InputError: It is no training.
+        ArtifactError: There is no output.
+        InputError: The output is no training.
     """
     training, folder = _training(out)
     if control is not None:
@@ -65,8 +65,8 @@ def _training(out: Path) -> tuple[Training, Path]:
         manifest = artifact.manifest
         if recipe["stage"] == "reward":
             manifest = {**manifest, "accuracy": _report(out)["accuracy"]}
-        told = Training(str(recipe["stage"]), recipe, read_training(out), manifest, manifest.get("counts", {}))
-        return told, out
+        training = Training(str(recipe["stage"]), recipe, read_training(out), manifest, manifest.get("counts", {}))
+        return training, out
     partial = Partial(out)
     begun = partial.begun
     if begun is None:
@@ -87,7 +87,7 @@ def _check(out: Path, recipe: Mapping[str, Any]) -> None:
 
 
 def _shown(recipe: Mapping[str, Any]) -> Any:
-    """What a rollout is of; None where there are none."""
+    """The task's function that shows a rollout's prompt; None where there are no rollouts."""
     if recipe["stage"] != "rl":
         return None
     from interank.tasks.parts import refining
@@ -96,7 +96,7 @@ def _shown(recipe: Mapping[str, Any]) -> Any:
 
 
 def serve(out: Path, *, port: int, control: Path | None = None) -> http.server.ThreadingHTTPServer:
-    """A server on this machine alone that makes the page anew at each request; it has yet to be run.
+    """A server on the loopback address that renders the page at each request; the caller has to start it.
 
     Raises:
         InterankError: There is nothing to show yet.
@@ -108,14 +108,14 @@ def serve(out: Path, *, port: int, control: Path | None = None) -> http.server.T
         """Answers every path with the page."""
 
         def do_GET(self) -> None:
-            """Make the page and send it."""
+            """Render the page and send it."""
             if self.path not in ("/", "/index.html"):
                 self.send_error(HTTPStatus.NOT_FOUND)
                 return
             try:
                 content, status = page(out, control=control).encode("utf-8", "replace"), HTTPStatus.OK
             except (InterankError, OSError) as error:
-                # The training may be just about to end, or to be begun anew.
+                # The training may be ending, or starting again, at this moment.
                 content, status = escape(str(error)).encode("utf-8", "replace"), HTTPStatus.SERVICE_UNAVAILABLE
             self.send_response(status)
             if status != HTTPStatus.OK:

@@ -302,7 +302,7 @@ class UngradedRanker(OneModel, Protocol):
         return False
 
     def explains(self, count: int | None) -> int:
-        """0, since nothing is explained.
+        """None.
 
         Raises:
             InputError: An explanation is asked for.

@@ -30,7 +30,7 @@ from interank.settings import (
 )
 from interank.settings.student import LossRecipe, MixtureRecipe, ValidationRecipe
 from interank.stages import distill
-from interank.stages.forecast import foresee
+from interank.stages.forecast import forecast
 from interank.tasks.judge.recipe import DistillJudge
 from interank.tasks.order.recipe import DistillOrder
 from interank.types import Document, Example, Query
@@ -89,7 +89,7 @@ def test_an_adapter_is_trained_further_in_its_own_shape(tiny_folder: Path, tmp_p
     assert artifact.manifest["base_digest"] == begun.manifest["base_digest"]
     assert artifact.manifest["continued_from"] == {"digest": begun.digest, "made_of": begun.lineage()}
     assert {found.path for found in artifact.ancestors("judgments")[0]} == {first.resolve(), judgments.resolve()}
-    assert any("memory" in line for line in foresee(recipe, distill.check(recipe)))
+    assert any("memory" in line for line in forecast(recipe, distill.check(recipe)))
 
 
 def test_an_adapter_of_another_task_is_not_trained_further(tiny_folder: Path, tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_pairs_are_mined_once_and_judged_by_several_teachers(tiny_folder: Path, 
     assert (again.path / "judgments.jsonl").read_bytes() == (judged / "judgments.jsonl").read_bytes()
     assert [given["name"] for given in again.lineage()] == ["pairs", "dumps.0"]
     other = recipe.model_copy(update={"teacher": recipe.teacher.model_copy(update={"grades": "teacher"})})
-    with pytest.raises(InputError, match=r"40 pairs.*(labels|no numbered)"):
+    with pytest.raises(InputError, match=r"40 pairs.*(labels|no plain list)"):
         generate.run(other, tmp_path / "other")
     with pytest.raises(ArtifactError, match=r"judgments.* pairs "):
         generate.run(recipe.model_copy(update={"pairs": judged}), tmp_path / "wrong")

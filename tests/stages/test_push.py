@@ -16,7 +16,7 @@ from huggingface_hub import ModelCard
 
 from interank.errors import ArtifactError, InputError
 from interank.stages.export import export
-from interank.stages.push import Pushing, push
+from interank.stages.push import PushSettings, push
 from interank.types import Source
 from tests.support.adapters import tiny_adapter
 from tests.support.families import family_folder
@@ -101,14 +101,14 @@ def test_licences_come_from_what_is_known_here(
 ) -> None:
     file = adapter.parent / "model" / "README.md"
     file.write_text(card)
-    found = ModelCard(push(adapter, Pushing("you/reranker", base="you/base"), dry_run=True).card)
+    found = ModelCard(push(adapter, PushSettings("you/reranker", base="you/base"), dry_run=True).card)
     file.unlink()
     assert found.data.license == licence
     assert f"| the base model you/base | {licence or 'not known'} |" in found.text
     assert "| 24 judgments of texts of fox.stackexchange.com | CC BY-SA 4.0 (24) |" in found.text
-    assert ("say it with --license" in caplog.text) == (licence is None)
-    assert "say it with --dataset" in caplog.text
-    told = Pushing("you/reranker", base="you/base", license="mit", datasets=("you/posts",))
+    assert ("give it with --license" in caplog.text) == (licence is None)
+    assert "give it with --dataset" in caplog.text
+    told = PushSettings("you/reranker", base="you/base", license="mit", datasets=("you/posts",))
     caplog.clear()
     assert ModelCard(push(adapter, told, dry_run=True).card).data.license == "mit"
     assert not caplog.text
@@ -116,9 +116,9 @@ def test_licences_come_from_what_is_known_here(
 
 def test_judgments_that_stand_here_no_more_are_told_as_unknown(adapter: Path, tmp_path: Path) -> None:
     moved = shutil.copytree(adapter, tmp_path / "elsewhere" / "adapter")
-    card = push(moved, Pushing("you/reranker", base="you/base"), dry_run=True).card
+    card = push(moved, PushSettings("you/reranker", base="you/base"), dry_run=True).card
     assert "| the base model you/base | not known |" in card
-    assert "| 1 set of judgments that stand here no more | not known |" in card
+    assert "| 1 set of judgments that are no longer here | not known |" in card
 
 
 def test_a_dry_run_shows_and_sends_nothing(adapter: Path, hub: Hub) -> None:
@@ -137,19 +137,19 @@ def test_a_refusal_of_the_hub_is_told(adapter: Path, hub: Hub) -> None:
 
 def test_what_tells_of_this_machine_is_refused(adapter: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--base-name"):
-        push(adapter, Pushing("you/reranker"), dry_run=True)
+        push(adapter, PushSettings("you/reranker"), dry_run=True)
     with pytest.raises(InputError, match="no repository's name"):
-        push(adapter, Pushing("you/too/many", base="you/base"), dry_run=True)
+        push(adapter, PushSettings("you/too/many", base="you/base"), dry_run=True)
     with pytest.raises(ArtifactError, match="no output of interank"):
-        push(tmp_path, Pushing("you/reranker"), dry_run=True)
+        push(tmp_path, PushSettings("you/reranker"), dry_run=True)
     out = tmp_path / "st"
     export(family_folder(tmp_path / "model", "llama 3"), out)
     (out / "notes.txt").write_text(f"made at {out}")
     with pytest.raises(InputError, match=r"notes.txt names a path of this machine"):
-        push(out, Pushing("you/reranker"), dry_run=True)
+        push(out, PushSettings("you/reranker"), dry_run=True)
     (out / "notes.txt").write_text(f"with {TOKEN}")
     with pytest.raises(InputError, match=r"notes.txt holds what looks like a key"):
-        push(out, Pushing("you/reranker"), dry_run=True)
+        push(out, PushSettings("you/reranker"), dry_run=True)
 
 
 def test_measures_go_along_in_both_forms(adapter: Path, tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_measures_go_along_in_both_forms(adapter: Path, tmp_path: Path) -> None:
     sample, out = benchmark_folder(tmp_path / "bench"), tmp_path / "evaluated"
     asked = ["evaluate", "recipes/evaluate/benchmark.yaml", f"benchmark={sample}", f"adapters={adapter}", "explain=0"]
     assert main([*asked, "depth=3", "--out", str(out), "--quiet"]) == 0
-    found = push(adapter, Pushing("you/reranker", base="you/base", results=out), dry_run=True)
+    found = push(adapter, PushSettings("you/reranker", base="you/base", results=out), dry_run=True)
     (row,) = [item for item in ModelCard(found.card).data.eval_results if item.metric_type == "nDCG@10"]
     measured = json.loads((out / "metrics.json").read_text())[adapter.name]["nDCG@10"]["mean"]
     assert row.metric_value == pytest.approx(measured, abs=1e-4)

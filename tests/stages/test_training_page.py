@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from interank.errors import ArtifactError, InputError
 from interank.outputs import Partial
-from interank.stages.answer_history import changes, followed
+from interank.stages.answer_history import changes, histories
 from interank.stages.rollout_view import parts, steps
 from interank.stages.training_page import read_training, training_page
 from interank.stages.training_summary import Training, headline, sentences, trials
@@ -134,7 +134,7 @@ def test_an_answer_is_followed_over_the_steps_in_which_it_changed() -> None:
         for doc, answers in texts.items()
         for place, text in enumerate(answers)
     ]
-    one, other = followed(rows[::-1], shown)
+    one, other = histories(rows[::-1], shown)
     assert (other.query, other.shown.judged, other.told) == ("Fingers go numb", "2", "changed 1 time")
     first, second = other.versions
     assert (first.told, second.told) == ("Steps 0 to 10", "Step 20")

@@ -99,9 +99,9 @@ def check(recipe: RlHelps, adapter: Any, rewards: Any) -> None:
 
 def shown(row: Mapping[str, Any]) -> Any:
     """The document."""
-    from interank.tasks.protocol import Shown
+    from interank.tasks.protocol import ShownPrompt
 
-    return Shown("Document", [row["document"]])
+    return ShownPrompt("Document", [row["document"]])
 
 
 def policy(recipe: RlHelps, adapter: Any, base: Any, work: Path) -> Any:

@@ -211,10 +211,10 @@ def test_candidates_of_a_task(tmp_path: Path) -> None:
 
 FROM_THE_HUB = """
 import sys
-from interank.ir.benchmarks import Wanted, load_tasks
+from interank.ir.benchmarks import BenchmarkOptions, load_tasks
 from interank.errors import InputError
 try:
-    [task] = load_tasks("xlangai/BRIGHT", Wanted(tasks=("biology",), rewritten="gpt4_reason"))
+    [task] = load_tasks("xlangai/BRIGHT", BenchmarkOptions(tasks=("biology",), rewritten="gpt4_reason"))
 except InputError as error:
     sys.exit(str(error))
 assert "torch" not in sys.modules and "datasets" not in sys.modules
