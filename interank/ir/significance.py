@@ -110,9 +110,7 @@ class Sample:
 
     def _checked(self, values: Values) -> Values:
         if values.ndim != 2 or len(values) != len(self._weights):
-            raise ValueError(
-                f"values of shape {values.shape} do not have a row for each of the {len(self._weights)} queries"
-            )
+            raise ValueError(f"values of shape {values.shape} do not have a row for each query ({len(self._weights)})")
         return values
 
 

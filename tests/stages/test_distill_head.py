@@ -281,7 +281,7 @@ def test_quantised_base_weights_train_a_head_in_float32(tiny_folder: Path, judgm
         ({"head": {"teacher": "a", "teacher_scores": "b"}}, "teacher, teacher_scores: "),
         (
             {"head": {"teacher": "judgments", "groups": "g"}},
-            "judgments have probabilities",
+            "judgments has scores of the judged documents",
         ),
         ({"head": {"negatives": "run"}}, "`negatives: run`"),
         ({"head": {"corpus": "c.jsonl"}}, "`negatives: given`"),

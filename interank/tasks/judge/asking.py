@@ -18,6 +18,7 @@ from interank.types import Document, Query, Relevance
 
 log = logging.getLogger(__name__)
 
+# Tokens of an answer besides its explanation: label line, gap, end-of-turn.
 LABEL_ROOM = 16
 # Label mass below which scores are doubtful: a trained judge has nearly 1, an untrained chat model some tenths.
 _LITTLE = 0.1

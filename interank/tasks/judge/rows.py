@@ -10,12 +10,9 @@ from interank import judging
 from interank.engines.prompts import PromptEncoder
 from interank.judging import Order
 from interank.settings.student import MixtureRecipe, Task
+from interank.tasks.judge.asking import LABEL_ROOM
 from interank.training.rows import Group, Row
 from interank.types import GRADES, Example, Query
-
-# Tokens of an answer besides its explanation: label line, gap, end-of-turn.
-_LABEL_ROOM = 16
-
 
 _ORDERS: dict[Task, Order] = {"score": "grade_first", "explain": "grade_first", "reason": "reason_first"}
 
@@ -30,7 +27,7 @@ def training_row(encoder: PromptEncoder, example: Example, task: Task | None = N
     order = _ORDERS[task]
     most = encoder.settings.max_length // 2
     reasoning = min(most, len(encoder.plain(example.judgment.reasoning)))
-    prompt = encoder.prompt(example.query, example.document, answer_tokens=reasoning + _LABEL_ROOM, order=order)
+    prompt = encoder.prompt(example.query, example.document, answer_tokens=reasoning + LABEL_ROOM, order=order)
     answer = encoder.answer(example.judgment, reasoning_tokens=reasoning, order=order)
     grade_at = len(encoder.label_lead) if order == "grade_first" else len(answer) - 2
     if task == "score":

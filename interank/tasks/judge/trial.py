@@ -16,13 +16,11 @@ from interank.engines.transformers import TransformersEngine
 from interank.ir.calibration import calibration
 from interank.ir.measures import DEFAULT_MEASURE, score_run
 from interank.judging import Order
+from interank.tasks.judge.asking import LABEL_ROOM
 from interank.tasks.judge.rows import columns
 from interank.training.halves import counted, places
 from interank.training.trials import Probabilities
 from interank.types import Example, Qrel, Run, ScoredDoc
-
-# Tokens of an answer that is graded at once, as in ranking: label line, gap, end-of-turn.
-_LABEL_ROOM = 16
 
 
 class GradeTrial:
@@ -32,7 +30,7 @@ class GradeTrial:
         self.encoder = encoder
         self.examples = list(examples)
         self.prompts = [
-            encoder.prompt(item.query, item.document, answer_tokens=_LABEL_ROOM, order="grade_first")
+            encoder.prompt(item.query, item.document, answer_tokens=LABEL_ROOM, order="grade_first")
             for item in self.examples
         ]
 
