@@ -14,7 +14,7 @@ import pytest
 from lxml import html
 
 from interank.evaluation.page import Provenance
-from interank.evaluation.page.advice import next_steps, untold
+from interank.evaluation.page.advice import next_steps, undecided
 from interank.evaluation.page.claim import claim
 from interank.evaluation.rankings import Scoring
 from interank.evaluation.record import record
@@ -179,7 +179,7 @@ def test_the_claim_says_what_is_not_sure_and_what_is_no_reranking(tmp_path: Path
         seed=1,
     )
     same = replace(found, runs={FIRST_STAGE: {task.name: task.candidates}, "ours": {task.name: task.candidates}})
-    assert untold(same, chance, recipe.measures[0]) == [
+    assert undecided(same, chance, recipe.measures[0]) == [
         "Not told apart: ours and first stage (p 1.000).",
         f"On {len(task.queries)} of {len(task.queries)} queries all systems have the same nDCG@10.",
     ]
