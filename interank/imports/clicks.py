@@ -110,7 +110,7 @@ def read_clicks(settings: ImportSettings) -> Labels:
 def _one(cells: Cells, texts: Texts) -> Iterator[tuple[Document, int, bool]]:
     position = cells.read("position", values.whole)
     if position is None or position < 1:
-        raise cells.fault(f"{cells.columns.of['position']}: {position} is no position, which counts from 1")
+        raise cells.fault(f"{cells.columns.of['position']}: {position} is no position; positions count from 1")
     yield texts.document(cells), position, bool(cells.read("clicked", values.truth))
 
 
@@ -125,7 +125,7 @@ def _page(cells: Cells, texts: Texts) -> Iterator[tuple[Document, int, bool]]:
         name = _name(part)
         document = next((item for item in documents if name in (item.doc_id, item.text)), None)
         if document is None:
-            raise cells.fault(f"{cells.columns.of['clicked']}: {name!r:.60} was clicked, and was not shown")
+            raise cells.fault(f"{cells.columns.of['clicked']}: {name!r:.60} was clicked, but not shown")
         clicked.add(document.doc_id)
     for position, document in enumerate(documents, start=1):
         yield document, position, document.doc_id in clicked

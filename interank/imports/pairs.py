@@ -160,7 +160,7 @@ def _of_tables(settings: ImportSettings, role: Role, paths: list[Path] | None = 
             continue
         weight = cells.read("weight", values.number)
         if weight is not None and weight <= 0:
-            raise cells.fault(f"{columns.of['weight']}: {weight:g} is no weight, which is above 0")
+            raise cells.fault(f"{columns.of['weight']}: {weight:g} is no weight; a weight is above 0")
         source = texts.origin(cells, document)
         pair = Label(query, document, value, source, cells.text("explanation"), 1.0 if weight is None else weight)
         labels.append(pair)

@@ -45,7 +45,7 @@ class Gate:
         self._contamination = Contamination.none()
         for checked in self.index.checked.values():
             logger.info(
-                "%s: %d queries, %d documents; training data is checked on its %s",
+                "%s: %d queries, %d documents; training data is checked against its %s",
                 checked.name,
                 checked.queries,
                 checked.documents,

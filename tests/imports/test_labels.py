@@ -317,7 +317,7 @@ def test_clicks_with_a_row_a_document(tmp_path: Path) -> None:
             "clicks",
             "t.jsonl",
             '{"query": "q", "shown": ["a"], "clicked": ["b"]}\n',
-            "clicked: 'b' was clicked, and was not shown",
+            "clicked: 'b' was clicked, but not shown",
         ),
         ("clicks", "t.jsonl", '{"query": "q", "shown": [], "clicked": []}\n', "shown is empty"),
         ("clicks", "t.csv", "query,document,rank,clicked\nq,d,0,1\n", "rank: 0 is no position"),
