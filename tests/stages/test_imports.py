@@ -97,7 +97,7 @@ def test_what_cannot_be_imported_is_a_sentence(
     assert "does not exist" in told(capsys, tmp_path / "missing.csv", "--as", "questions", "--out", out, code=1)
     assert "is a folder, where a table is needed" in told(capsys, tmp_path, "--as", "questions", "--out", out, code=1)
     tickets.write_text(QUESTIONS + "T-9,why,so,perhaps\n")
-    assert "tickets.csv:10: accepted: 'perhaps' says neither" in told(
+    assert "tickets.csv:10: accepted: 'perhaps' is neither true" in told(
         capsys, tickets, "--as", "questions", "--out", out, code=1
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["tickets.csv"], "a failure left something"
