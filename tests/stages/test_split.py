@@ -175,7 +175,7 @@ def test_what_cannot_be_split_is_a_sentence(labels: Path, tmp_path: Path, capsys
     assert "does not exist" in capsys.readouterr().err
     done = split(labels, tmp_path / "done")
     split(done, tmp_path / "out", code=1)
-    assert "holds splits, and questions or judgments" in capsys.readouterr().err
+    assert "holds splits, and only questions and judgments" in capsys.readouterr().err
     split(labels, tmp_path / "out", "--shares", "1,0,0", "--validation", "0")
     assert not list((tmp_path / "out").glob("qrels*"))
     for option, said in (("--shares=1,1", "three shares are expected"), ("--validation=1", "a share of at least 0")):
