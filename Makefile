@@ -93,7 +93,8 @@ docs: $(DOCS_STAMP) ## build the documentation's site into DOCS, in an environme
 docs-serve: $(DOCS_STAMP) ## build the site and show it on this machine at PORT
 	@$(DOCS_VENV)/bin/python -m website "$(DOCS)" --serve "$(PORT)"
 
-demo: install ## generate, distill, rl and evaluate on the sample data, into OUT; a second run reuses what is done
+demo: install ## rank with the starter, then generate, distill, rl and evaluate on the sample data, into OUT; a second run reuses what is done
+	@$(BIN)/interank rerank starter --query "What makes an old house lose so much heat, and what can I do about it?" data/passages/*.txt
 	@$(BIN)/interank run recipes/demo.yaml --out "$(OUT)" --resume
 
 test: install ## run the tests in WORKERS processes, e.g. make test ARGS='-k trec'
@@ -122,8 +123,8 @@ check: install ## lint, formatting, types and floors
 	$(BIN)/mypy --strict interank rewards
 	$(BIN)/lint-imports
 
-serve: install ## serve the demo's adapter (OUT), or the demo's base where there is none, at localhost:8080
-	@$(BIN)/interank serve "$$(test -d "$(OUT)/rl" && echo "$(OUT)/rl" || echo HuggingFaceTB/SmolLM2-135M-Instruct)" $(ARGS)
+serve: install ## serve the demo's adapter (OUT), or the starter where there is none, at localhost:8080
+	@$(BIN)/interank serve "$$(test -d "$(OUT)/rl" && echo "$(OUT)/rl" || echo starter)" $(ARGS)
 
 soak: install ## ask a server for SOAK seconds in all sizes, with disconnects and bad bodies; then end and kill servers
 	@$(BIN)/python benchmarks/soak.py --seconds $(SOAK) $(ARGS)

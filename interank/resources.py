@@ -6,6 +6,9 @@ from pathlib import Path
 
 from interank.errors import InputError
 
+STARTER = "starter"
+"""The name of the judge that comes with interank."""
+
 # In bytes, on all common file systems.
 _LONGEST_PART = 255
 _PACKAGE = Path(__file__).resolve().parent
@@ -24,7 +27,7 @@ def resource_dir(name: str) -> Path:
 
 
 def expanded(path: str | Path) -> Path:
-    """The path with `~` and `~user` expanded.
+    """The path with `~` and `~user` expanded; `starter` is the judge in `data/`, unless a file of that name is here.
 
     Raises:
         InputError: There is no such user, or no file system accepts the name.
@@ -34,6 +37,8 @@ def expanded(path: str | Path) -> Path:
             f"the path {str(path)[:60]!r} holds a NUL, or a part of more than {_LONGEST_PART} bytes, which "
             "no file system accepts; give another"
         )
+    if str(path) == STARTER and not Path(path).exists():
+        return resource_dir("data") / STARTER
     try:
         return Path(path).expanduser()
     except RuntimeError:

@@ -160,7 +160,11 @@ def what_comes_next(verb: str, artifact: Artifact) -> list[str]:
         return [f"{use} in a recipe of interank rl makes it mark the policy's explanations"]
     if verb == "run":
         refined = open_artifact(artifact.path.parent / "rl", "adapter")
-        return [f'interank rerank {word(refined.path)}{_in_mode(refined, " --mode ")} --query "..." FILE']
+        return [
+            f'interank rerank {word(refined.path)}{_in_mode(refined, " --mode ")} --query "..." FILE ranks your files',
+            "interank import TABLE --out runs/dump makes a table of questions and answers what `generate` learns from",
+            f"open {word(artifact.path / 'report.html')} in a browser",
+        ]
     if verb == "evaluate":
         return [f"open {word(artifact.path / 'report.html')} in a browser"]
     in_recipe, on_line = _in_mode(artifact, " mode="), _in_mode(artifact, " --mode ")

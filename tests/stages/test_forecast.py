@@ -126,6 +126,7 @@ def test_a_run_of_another_benchmark_is_refused_as_the_stage_refuses_it(capsys: C
 
 def test_a_pipeline_counts_and_prices_the_teacher_s_work(capsys: Capture) -> None:
     priced = ["generate.teacher.price={read: 1.0, written: 2.0}", "generate.teacher.speed={read: 1000, written: 10}"]
+    priced.append("generate.teacher.max_reasoning_tokens=32")
     told = foreseen(capsys, "demo", *priced)
     pairs, read, written = map(int, re.findall(r"\d+", refetched(capsys, *priced)))
     assert pairs > 0

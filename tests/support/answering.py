@@ -21,8 +21,16 @@ MODELS = [
         "modes": ["score", "explain", "reason"],
         "default_mode": "score",
         "guards": ["none", "fence"],
+        "explains": True,
     },
-    {"id": "legal", "object": "model", "modes": ["score"], "default_mode": "score", "guards": ["none"]},
+    {
+        "id": "legal",
+        "object": "model",
+        "modes": ["score"],
+        "default_mode": "score",
+        "guards": ["none"],
+        "explains": False,
+    },
 ]
 
 

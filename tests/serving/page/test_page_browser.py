@@ -287,6 +287,16 @@ def test_an_example_is_at_hand(shown: Opened, server: Answering) -> None:
     assert len(server.asked[0]["documents"]) == 6 and "sourdough" in server.asked[0]["query"]
 
 
+def test_a_model_that_cannot_explain_is_not_asked_to(browser: Browser, server: Answering) -> None:
+    server.models = [{**server.models[0], "modes": ["score"], "explains": False}]
+    shown = opened(browser, server.url)
+    expect(shown.page.locator("#explain")).to_be_hidden()
+    give(shown.page)
+    rank(shown.page)
+    assert "explain" not in server.asked[0]
+    shown.page.context.close()
+
+
 HOSTILE = ['it\'s $HOME `date` "q" \\ %s', 'two\n"""lines"""', "ünï 🐟 \u2028 end"]
 
 

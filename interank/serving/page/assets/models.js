@@ -31,6 +31,7 @@ function offerModels() {
   // Comparing two sides needs at least two combinations of model, mode and guard.
   const ways = models.reduce((sum, { modes = [], guards = [] }) => sum + Math.max(1, modes.length) * Math.max(1, guards.length), 0);
   byId("compare").closest("label").hidden = ways < 2;
+  byId("explain").closest("label").hidden = models.every(({ explains }) => explains === false);
 }
 
 function offerModes(side) {
@@ -64,6 +65,6 @@ function requestOf({ query, documents }, { model, mode, guard }, explain) {
   const request = { model, query, documents: documents.map((each) => (each.title ? each : each.text)) };
   if (mode) request.mode = mode;
   if (guard && guard !== "none") request.guard = guard;
-  if (explain > 0) request.explain = explain;
+  if (explain > 0 && models.find(({ id }) => id === model)?.explains !== false) request.explain = explain;
   return request;
 }
