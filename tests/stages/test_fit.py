@@ -121,7 +121,7 @@ def test_the_library_makes_of_it_what_the_evaluation_does(
     for query in queries:
         found = {item["doc_id"]: item["probability"] for item in told[query.query_id]["ranking"]}
         assert found == {i["doc_id"]: by_hand.probability(i["score"]) for i in plain[query.query_id]}
-    with pytest.raises(InputError, match="order alone"):
+    with pytest.raises(InputError, match="needs only their order"):
         reranker.rank(queries[0], list(corpus.values())[:3])
 
 

@@ -309,5 +309,5 @@ def test_it_is_told_by_its_name_or_its_examples(tmp_path: Path) -> None:
         Reranker(folder, mode="explain")
     with pytest.raises(InputError, match="run by engine transformers or vllm, and the engine is openai"):
         Reranker(folder, engine="openai", server="http://127.0.0.1:9/v1")
-    with pytest.raises(InputError, match="reasons about each document at length, which is not served"):
+    with pytest.raises(InputError, match="reasons about each document at length, which serve does not support"):
         Models(Opened(RankerSettings(str(folder))), None)
