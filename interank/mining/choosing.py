@@ -24,7 +24,7 @@ from interank.mining.documents import (
     most_documents,
 )
 from interank.mining.post_values import ChosenPost, PostValues
-from interank.mining.processes import processes_of, worked_on
+from interank.mining.processes import parallel_map, processes_of
 from interank.mining.text import html_to_text, plain_text
 from interank.settings import MiningRecipe
 from interank.types import Document, Source
@@ -83,7 +83,7 @@ class SiteContext:
         Raises:
             InputError: No answer has a word.
         """
-        parts = worked_on(_Indexing(self), _shares(pool, _POSTS), self._processes(pool, _POSTS))
+        parts = parallel_map(_Indexing(self), _shares(pool, _POSTS), self._processes(pool, _POSTS))
         postings = Postings.joined(parts, "counts")
         if not postings.term_count:
             raise InputError(
@@ -96,12 +96,12 @@ class SiteContext:
     def choose(self, questions: Sequence[Question], barred: frozenset[str]) -> Iterator[Choice]:
         """Choose the documents of each question, without the barred ones."""
         work = _Choosing(self, barred)
-        for share in worked_on(work, _shares(questions, _QUESTIONS), self._processes(questions, _QUESTIONS)):
+        for share in parallel_map(work, _shares(questions, _QUESTIONS), self._processes(questions, _QUESTIONS)):
             yield from share
 
     def texts(self, doc_ids: Sequence[str]) -> Iterator[str]:
         """The final texts of posts."""
-        for share in worked_on(_Converting(self), _shares(doc_ids, _POSTS), self._processes(doc_ids, _POSTS)):
+        for share in parallel_map(_Converting(self), _shares(doc_ids, _POSTS), self._processes(doc_ids, _POSTS)):
             yield from share
 
     def store(self, barred: frozenset[str] = frozenset()) -> DocumentStore:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
 from interank.mining.blocks import Blocks, Head, head_of, next_row, pieces
-from interank.mining.processes import processes_of, worked_on
+from interank.mining.processes import parallel_map, processes_of
 from interank.mining.rows import BLOCK, Row, RowReader, Tally, read_rows, rows_after
 from interank.mining.streams import Table
 
@@ -80,7 +80,7 @@ def work_through(table: Table, work: Work[T], tally: Tally, *, spread: Spread = 
     read = partial(_read_part, table.path, head, work)
     rows = lines = last_row = 0
     closed = False
-    for part in worked_on(read, cut.parts(), processes_of(spread.processes)):
+    for part in parallel_map(read, cut.parts(), processes_of(spread.processes)):
         if closed:
             if part.rows or part.tally.skipped:
                 tally.stop(last_row, "there is more after the end tag")

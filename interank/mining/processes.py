@@ -34,7 +34,7 @@ def processes_of(wanted: int | None) -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def worked_on(work: Callable[[T], R], items: Iterable[T], processes: int) -> Iterator[R]:
+def parallel_map(work: Callable[[T], R], items: Iterable[T], processes: int) -> Iterator[R]:
     """Yield `work(item)` for each item, in order, with any number of processes.
 
     Args:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from interank.errors import InputError
 from interank.mining import Item, MiningResult, choosing, mine, mine_in, sites
-from interank.mining.processes import worked_on
+from interank.mining.processes import parallel_map
 from interank.mining.store import Store
 from interank.resources import resource_dir
 from interank.settings import DocumentsRecipe, MiningRecipe
@@ -393,10 +393,10 @@ def test_pairs_do_not_depend_on_the_number_of_processes(tmp_path: Path, monkeypa
 
     def counted(work: Any, things: Any, processes: int) -> Any:
         shares.append(processes)
-        return worked_on(work, things, processes)
+        return parallel_map(work, things, processes)
 
     monkeypatch.setattr(choosing, "_WORTH", 0)
-    monkeypatch.setattr(choosing, "worked_on", counted)
+    monkeypatch.setattr(choosing, "parallel_map", counted)
     assert mine([folder], short(processes=2), 1) == alone
     assert shares == [2, 2, 2], "the pool, the choice and the texts"
 
