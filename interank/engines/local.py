@@ -54,10 +54,10 @@ class LocalTeacher:
                 reply = Reply(item.ids, finished=item.finished, read=len(prompt.ids), written=written)
                 fault = completion_fault(item)
                 replies[place] = Failure(fault) if fault else reply
-        return [self._checked(request, replies[place]) for place, request in enumerate(requests)]
-
-    def _checked(self, request: Request, reply: Reply | Failure) -> Reply | Failure:
-        return checked(request, reply, self.vocabulary) if isinstance(reply, Reply) else reply
+        return [
+            checked(request, answer, self.vocabulary) if isinstance(answer := replies[place], Reply) else answer
+            for place, request in enumerate(requests)
+        ]
 
 
 def _kind(request: Request) -> tuple[tuple[int, ...], Sampling, int]:

@@ -15,7 +15,7 @@ from interank.engines.bases import base_facts, begun_from, find_student
 from interank.engines.models import device
 from interank.inputs import Input, check_inputs
 from interank.stages.inputs import described, require_inputs, training_stage
-from interank.stages.training import base_weights, choice_of, draw, in_its_shape, write_cost
+from interank.stages.training import base_dtype, choice_of, draw, in_its_shape, write_cost
 from interank.stages.training_page import training_page
 from interank.stages.training_summary import Training
 from interank.tasks.parts import part, task_named
@@ -55,8 +55,8 @@ def run(recipe: DistillRecipe, out: Path, *, existing: Existing = "refuse") -> A
     planned, quantisation = plan(student, choice_of(recipe, head=data.head), data.microbatch)
     log.info("%s", planned.told())
     model = data.model(quantisation)
-    weights = base_weights(model, quantisation)
-    log.info("distilling %s into %s, whose weights are in %s, on %s", data.told, student.name, weights, device())
+    dtype = base_dtype(model, quantisation)
+    log.info("distilling %s into %s, whose weights are in %s, on %s", data.told, student.name, dtype, device())
     folder = place.work / "checkpoints"
     trained = data.train(model, folder=folder, checkpointing=planned.checkpointing)
     if not distributed.first():
@@ -72,7 +72,7 @@ def run(recipe: DistillRecipe, out: Path, *, existing: Existing = "refuse") -> A
         **distributed.notes(),
         "quantisation": quantisation,
         "device": device(),
-        "base_weights": weights,
+        "base_weights": dtype,
         "checkpointing": planned.checkpointing,
         **({"continued_from": {"digest": start.digest, "made_of": start.lineage()}} if start else {}),
         **data.notes,

@@ -42,13 +42,13 @@ def run(
     existing: Existing = "refuse",
     only_mine: bool = False,
     shard: Shard | None = None,
-    beside: int = 1,
+    concurrent_shards: int = 1,
 ) -> Artifact:
     """Mine the dumps, judge the pairs, write judgments and rejections.
 
     Replies are stored as they arrive: with `existing="resume"` a run that was killed, or stopped at its budget, asks
-    for the missing ones alone. A shard judges its share of the questions; the shards are joined later. `beside` is the
-    number of shards judged at a time, which share the limit on requests in flight.
+    for the missing ones alone. A shard judges its share of the questions, to be joined later;
+    `concurrent_shards` share the limit on requests in flight.
     """
     require_inputs(recipe)
     if shard:
@@ -69,7 +69,7 @@ def run(
     take_over_replies(place)
     pairs = open_artifact(recipe.pairs, "pairs") if recipe.pairs else None
     if shard:
-        return _judged(its_share(recipe, shard, beside), place, pairs, shard)
+        return _judged(its_share(recipe, shard, concurrent_shards), place, pairs, shard)
     if pairs and (parts := parts_of(recipe, pairs, place.work)) > 1:
         return joined(recipe, place, in_parts(place, parts, lambda part, own: _judged(recipe, own, pairs, part)))
     return _judged(recipe, place, pairs)
@@ -80,12 +80,12 @@ def _judged(recipe: GenerateRecipe, place: Workplace, pairs: Artifact | None, sh
     mined = pairs_of(recipe, place, pairs, shard)
     make_lists, explain = partial(_lists, recipe), partial(explanations.explain, recipe, place)
     answers = annotate(recipe, mined.pairs, place, make_lists, explain)
-    found = sorted_out(answers.pairs, answers.outcomes, None if shard else recipe.max_grade_share, recipe.seed)
-    found = found._replace(rejected=[*rejected_queries(answers.queries), *found.rejected])
+    results = sorted_out(answers.pairs, answers.outcomes, None if shard else recipe.max_grade_share, recipe.seed)
+    results = results._replace(rejected=[*rejected_queries(answers.queries), *results.rejected])
     if not answers.stopped and not shard:
         # Shards are checked together when they are joined.
-        require_judgments(recipe, len(answers.pairs), found)
-    return _written(recipe, place, mined, answers, found, shard)
+        require_judgments(recipe, len(answers.pairs), results)
+    return _written(recipe, place, mined, answers, results, shard)
 
 
 def _lists(recipe: GenerateRecipe, pairs: Sequence[Pair], outcomes: Sequence[Outcome]) -> list[JudgedList]:
@@ -96,11 +96,11 @@ def _lists(recipe: GenerateRecipe, pairs: Sequence[Pair], outcomes: Sequence[Out
     return judged_lists(examples, documents=recipe.teacher.orderings.window, seed=recipe.seed)
 
 
-def _labelled(mined: MinedPairs, found: SortedOut) -> dict[str, Any]:
+def _labelled(mined: MinedPairs, results: SortedOut) -> dict[str, Any]:
     """The facts about imported labels, with the number of those that now have an explanation."""
     if "labels" not in mined.labelled:
         return dict(mined.labelled)
-    explained = sum(bool(example.judgment.reasoning) for example in found.examples)
+    explained = sum(bool(example.judgment.reasoning) for example in results.examples)
     return {**mined.labelled, "labels": {**mined.labelled["labels"], "explained": explained}}
 
 
@@ -109,24 +109,24 @@ def _written(
     place: Workplace,
     mined: MinedPairs,
     answers: Annotations,
-    found: SortedOut,
+    results: SortedOut,
     shard: Shard | None,
 ) -> Artifact:
-    write_judgments(found.examples, place.folder, found.marks)
-    write_rows(place.folder / "rejected.jsonl", found.rejected)
+    write_judgments(results.examples, place.folder, results.marks)
+    write_rows(place.folder / "rejected.jsonl", results.rejected)
     if recipe.teacher.queries:
         write_rows(place.folder / "queries.jsonl", query_rows(answers.pairs, answers.queries))
     if recipe.teacher.orderings:
         write_lists(place.folder, answers.lists)
-    if found.unexplained:
-        write_rows(place.folder / "unexplained.jsonl", found.unexplained)
-        missing = len(found.unexplained)
-        log.warning("%d of %d grades have no explanation; see unexplained.jsonl", missing, len(found.examples))
+    if results.unexplained:
+        write_rows(place.folder / "unexplained.jsonl", results.unexplained)
+        missing = len(results.unexplained)
+        log.warning("%d of %d grades have no explanation; see unexplained.jsonl", missing, len(results.examples))
     place.write_json("cost.json", answers.cost)
     notes = {
         **answers.teacher,
         "grades": recipe.teacher.grades,
-        **_labelled(mined, found),
+        **_labelled(mined, results),
         "samples": recipe.teacher.samples,
         "prompt_hash": recipe.prompt.learned_from(pair.query for pair in answers.pairs).wording,
         **({"queries_hash": judging.queries_hash()} if recipe.teacher.queries else {}),
@@ -135,8 +135,8 @@ def _written(
         "sites": mined.sites,
         "decontamination": mined.decontamination,
     }
-    tally = tally_of(found)
-    counts = tally.counts(rejected=len(found.rejected), unanswered=sum(outcome is None for outcome in answers.outcomes))
+    tally = tally_of(results)
+    counts = tally.counts(rejected=len(results.rejected), unanswered=answers.outcomes.count(None))
     if answers.stopped:
         notes |= {"stopped": f"budget: {answers.stopped}", "unanswered": counts["unanswered"]}
         keep_replies(place)

@@ -18,7 +18,7 @@ from interank.explanations import MADE_MARKS, ExplanationRow
 from interank.inputs import Input, check_inputs
 from interank.settings import Quantisation
 from interank.stages.inputs import described, require_inputs, training_stage
-from interank.stages.training import base_weights, choice_of, draw, write_cost
+from interank.stages.training import base_dtype, choice_of, draw, write_cost
 from interank.stages.training_page import training_page
 from interank.stages.training_summary import Training
 from interank.tasks.head.reward_model.card import compared, reward_card
@@ -65,10 +65,10 @@ def run(recipe: RewardModelRecipe, out: Path, *, existing: Existing = "refuse") 
     log.info("%s", planned.told())
     systems = _twin(data, held_out, quantisation, place, checkpointing=planned.checkpointing)
     model = data.model(quantisation)
-    weights = base_weights(model, quantisation)
+    dtype = base_dtype(model, quantisation)
     systems["untrained"] = data.scores(model, held_out)
     pairs = len(data.preferences)
-    log.info("learning %d pairs of explanations; %s in %s, on %s", pairs, student.name, weights, device())
+    log.info("learning %d pairs of explanations; %s in %s, on %s", pairs, student.name, dtype, device())
     trained = data.train(model, folder=place.work / "checkpoints", checkpointing=planned.checkpointing)
     if not distributed.first():
         return place.of_first()
@@ -83,7 +83,7 @@ def run(recipe: RewardModelRecipe, out: Path, *, existing: Existing = "refuse") 
         **distributed.notes(),
         "quantisation": quantisation,
         "device": device(),
-        "base_weights": weights,
+        "base_weights": dtype,
         "head": recipe.encoding.model_dump(mode="json"),
         "prompt_hash": open_artifact(judgments, "judgments").manifest.get("prompt_hash"),
         "marked_by": sorted({row.marked_by for row in train}),

@@ -21,7 +21,7 @@ from interank.stages.inputs import described, require_inputs, training_stage
 from interank.stages.lineage import lineage, policy_card
 from interank.stages.reward_models import with_reward_models
 from interank.stages.rl_inputs import check as check
-from interank.stages.training import base_weights, write_cost
+from interank.stages.training import base_dtype, write_cost
 from interank.stages.training_page import read_training, training_page
 from interank.stages.training_summary import Training
 from interank.tasks.parts import refining
@@ -61,8 +61,8 @@ def run(recipe: RlRecipe, out: Path, *, existing: Existing = "refuse") -> Artifa
     marker = open_judge(gold.judge, prompt, place.work / "gold", recipe.seed) if gold else None
     quantisation = chosen_quantisation(recipe.quantisation)
     model = with_adapter(load_model(base, quantisation=quantisation), start.path / "adapter", trainable=True)
-    weights = base_weights(model, quantisation)
-    log.info("rl of an adapter on %s, whose weights are in %s, on %s", base.name, weights, device())
+    dtype = base_dtype(model, quantisation)
+    log.info("rl of an adapter on %s, whose weights are in %s, on %s", base.name, dtype, device())
     tools = {"judge": judge} if judge else {}
     weighted = [reward.equipped(**tools) for reward in with_reward_models(model, rewards, policy.encoder.tokenizer)]
     if marker is None:

@@ -59,7 +59,7 @@ def refuse_unshardable(recipe: GenerateRecipe) -> None:
         )
 
 
-def its_share(recipe: GenerateRecipe, shard: Shard, beside: int) -> GenerateRecipe:
+def its_share(recipe: GenerateRecipe, shard: Shard, concurrent_shards: int) -> GenerateRecipe:
     """The recipe with the shard's part of tokens, dollars and requests in flight; each shard has all the seconds."""
     budget = recipe.budget
     share: dict[str, Any] = {}
@@ -68,9 +68,9 @@ def its_share(recipe: GenerateRecipe, shard: Shard, beside: int) -> GenerateReci
     if budget.dollars is not None:
         share["dollars"] = budget.dollars / shard.of
     update: dict[str, Any] = {"budget": budget.model_copy(update=share)}
-    if beside > 1:
+    if concurrent_shards > 1:
         server = recipe.teacher.server.model_copy(
-            update={"in_flight": max(1, recipe.teacher.server.in_flight // beside)}
+            update={"in_flight": max(1, recipe.teacher.server.in_flight // concurrent_shards)}
         )
         update["teacher"] = recipe.teacher.model_copy(update={"server": server})
     return recipe.model_copy(update=update)

@@ -133,7 +133,7 @@ def _judged(content: dict[str, Any], out: str, shard: str, workers: int) -> None
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:
-            generate.run(recipe, Path(out), existing="resume", shard=Shard.parse(shard), beside=workers)
+            generate.run(recipe, Path(out), existing="resume", shard=Shard.parse(shard), concurrent_shards=workers)
             return
         except BeingMadeError:
             if time.monotonic() > deadline:

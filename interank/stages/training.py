@@ -47,7 +47,7 @@ def choice_of(recipe: DistillRecipe | RewardModelRecipe, *, head: bool) -> Choic
     )
 
 
-def base_weights(model: Any, quantisation: Quantisation) -> str:
+def base_dtype(model: Any, quantisation: Quantisation) -> str:
     """The number format of the frozen weights."""
     return quantisation if quantisation != "none" else str(model.dtype).removeprefix("torch.")
 

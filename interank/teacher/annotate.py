@@ -68,7 +68,7 @@ class Annotator:
     encoder: PromptEncoder | None
     """None where the teacher takes messages only."""
     seed: int
-    begun: bool = True
+    with_opening: bool = True
     """Whether explanations of grades known beforehand start with `_OPENING`, which the model continues."""
 
     def annotate(self, pairs: Sequence[Pair]) -> list[Outcome]:
@@ -93,7 +93,7 @@ class Annotator:
             (judging.most_probable(item.logits), item) if isinstance(item, LabelLogits) else item for item in graded
         ]
         if not self.settings.max_reasoning_tokens:
-            return [_alone(item) if isinstance(item, tuple) else item for item in chosen]
+            return [_grade_alone(item) if isinstance(item, tuple) else item for item in chosen]
         return self._explained(self.encoder, pairs, prompts, chosen, sampling)
 
     def _prompts(self, encoder: PromptEncoder, pairs: Sequence[Pair], sampling: Sampling) -> list[Prompt]:
@@ -102,7 +102,7 @@ class Annotator:
 
     def _known_grades(self, pairs: Sequence[Pair], sampling: Sampling) -> list[Outcome]:
         """Have grades by votes, or given ones, explained; explained ones stay as they are."""
-        known_of = _already if self.settings.grades == "given" else _vote_of
+        known_of = _given_judgment if self.settings.grades == "given" else _judgment_by_votes
         outcomes: list[Outcome] = [known_of(pair) for pair in pairs]
         if not self.settings.max_reasoning_tokens:
             return outcomes
@@ -135,7 +135,7 @@ class Annotator:
         sampling: Sampling,
     ) -> list[Outcome]:
         """Have the grades explained; rejections and missing grades stay as they are."""
-        opening = _OPENING if self.begun and not self.settings.grades_itself else ""
+        opening = _OPENING if self.with_opening and not self.settings.grades_itself else ""
         outcomes: list[Outcome] = [item if isinstance(item, Rejection) else None for item in grades]
         graded = [(place, item) for place, item in enumerate(grades) if isinstance(item, tuple)]
         requests = [
@@ -199,7 +199,7 @@ class Annotator:
             if judgment is None:
                 outcomes.append(Rejection("no grade could be read from the reply", reply.text))
             elif not self.settings.max_reasoning_tokens:
-                outcomes.append(_alone((judgment.relevance, None)))
+                outcomes.append(_grade_alone((judgment.relevance, None)))
             else:
                 outcome = _checked(pair, judgment, None, reply.finished)
                 outcomes.append(replace(outcome, reply=reply.text) if isinstance(outcome, Rejection) else outcome)
@@ -245,7 +245,7 @@ _Grade = tuple[Relevance, LabelLogits | None]
 
 def known_grades(pairs: Sequence[Pair]) -> list[Outcome]:
     """The pairs' given grades, or else those by votes, without a model."""
-    return [_already(pair) if pair.given else _vote_of(pair) for pair in pairs]
+    return [_given_judgment(pair) if pair.given else _judgment_by_votes(pair) for pair in pairs]
 
 
 def cut(text: str, tokens: int) -> str:
@@ -257,14 +257,14 @@ def _turns(messages: Sequence[Mapping[str, str]]) -> tuple[tuple[str, str], ...]
     return tuple((message["role"], message["content"]) for message in messages)
 
 
-def _vote_of(pair: Pair) -> TeacherJudgment | Rejection:
-    grade = _voted(pair)
+def _judgment_by_votes(pair: Pair) -> TeacherJudgment | Rejection:
+    grade = _grade_by_votes(pair)
     if grade is None:
         return Rejection(f"votes give no grade to a document of origin {pair.origin}", "")
-    return _alone((grade, None))
+    return _grade_alone((grade, None))
 
 
-def _already(pair: Pair) -> TeacherJudgment | Rejection:
+def _given_judgment(pair: Pair) -> TeacherJudgment | Rejection:
     """The given judgment."""
     if pair.given is None:
         return Rejection("no grade was given", "")
@@ -278,19 +278,19 @@ def _with_explanation(known: TeacherJudgment, outcome: Outcome) -> Outcome:
     return replace(known, unexplained=outcome) if outcome else None
 
 
-def _alone(grade: _Grade) -> TeacherJudgment:
+def _grade_alone(grade: _Grade) -> TeacherJudgment:
     """A grade without an explanation."""
     relevance, labels = grade
     return TeacherJudgment(Judgment("", relevance), judging.probabilities(labels.logits) if labels else None)
 
 
-def _voted(pair: Pair) -> Relevance | None:
+def _grade_by_votes(pair: Pair) -> Relevance | None:
     return GRADE_BY_ORIGIN.get(pair.origin) if pair.origin else None
 
 
 def conflicts(pair: Pair, judgment: Judgment) -> bool:
     """Whether the teacher's grade is the opposite of that by votes and acceptance: relevant against irrelevant."""
-    voted = _voted(pair)
+    voted = _grade_by_votes(pair)
     return voted is not None and abs(voted - judgment.relevance) == Relevance.RELEVANT
 
 

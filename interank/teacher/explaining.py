@@ -83,7 +83,7 @@ def have_written(
         waiting = [each for each in gathered if writer == "student" or sample or not each.honest]
         sampler = replace(annotator, settings=sampling, seed=settings.seed + (sample + 1) * _STRIDE)
         # A student begins its explanations itself.
-        sampler = replace(sampler, begun=writer == "teacher")
+        sampler = replace(sampler, with_opening=writer == "teacher")
         outcomes = sampler.annotate([_unexplained(each.example) for each in waiting])
         for each, outcome in zip(waiting, outcomes, strict=True):
             if isinstance(outcome, TeacherJudgment) and outcome.judgment.reasoning:

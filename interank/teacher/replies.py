@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from interank.engines.prompts import Prompt
-from interank.engines.protocol import Ability, Failure, LabelLogits, Reply, Request, Teacher, Unit
+from interank.engines.protocol import Failure, LabelLogits, Reply, Request, Teacher, Unit
 from interank.engines.soundness import checked
 from interank.errors import InputError
 from interank.teacher.budget import Meter, Spent
@@ -137,11 +137,6 @@ class Asker:
         self.asked = RequestCounts()
         self._own = own
         self._shared = shared
-
-    @property
-    def abilities(self) -> frozenset[Ability]:
-        """The teacher's abilities."""
-        return self.teacher.abilities
 
     def replies(self, requests: Sequence[Request]) -> list[Reply | Failure | None]:
         """A reply to each request, in order; None where the budget ended first."""
