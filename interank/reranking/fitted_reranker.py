@@ -105,14 +105,14 @@ class FittedReranker(OneModel):
         return self.ranks.explained(query, documents, ranking, count)
 
 
-def fit_of(asked: RankerSettings) -> tuple[Fit | None, bool]:
+def fit_of(settings: RankerSettings) -> tuple[Fit | None, bool]:
     """The requested fit, else the one stored with the model; the flag is False for a requested fit.
 
     Raises:
         InputError: The fit belongs to another model or mode, or cannot be read.
     """
-    if asked.fit is not None:
-        return fit_for(asked.fit, asked.mode, asked.model), False
-    if not asked.stored_fit or asked.model is None:
+    if settings.fit is not None:
+        return fit_for(settings.fit, settings.mode, settings.model), False
+    if not settings.stored_fit or settings.model is None:
         return None, True
-    return stored_fit(asked.model, asked.mode), True
+    return stored_fit(settings.model, settings.mode), True

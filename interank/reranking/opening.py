@@ -12,7 +12,7 @@ from interank.tasks.ranks import OneModel
 from interank.tasks.sources import find_source
 
 
-def open_reranker(asked: RankerSettings) -> FittedReranker:
+def open_reranker(settings: RankerSettings) -> FittedReranker:
     """Open a reranker with its guard and its fit.
 
     Raises:
@@ -22,28 +22,28 @@ def open_reranker(asked: RankerSettings) -> FittedReranker:
         InputError: The mode, the engine or the settings are unknown, conflict or are not available here, or a fit is
             damaged or belongs to another model.
     """
-    asked.check()
-    fit, stored = fit_of(asked)
-    return FittedReranker(open_unfitted(asked), fit, stored=stored)
+    settings.check()
+    fit, stored = fit_of(settings)
+    return FittedReranker(open_unfitted(settings), fit, stored=stored)
 
 
-def open_unfitted(asked: RankerSettings) -> OneModel:
+def open_unfitted(settings: RankerSettings) -> OneModel:
     """Open a reranker with its guard, without a fit.
 
     Raises:
         ArtifactError, ModelError, InputError: As for `open_reranker`.
     """
-    ranks = open_by_task(asked)
-    if asked.mode == "adaptive":
-        ranks = _adaptive(ranks, asked)
-    return ranks.guarded(asked.guard)
+    ranks = open_by_task(settings)
+    if settings.mode == "adaptive":
+        ranks = _adaptive(ranks, settings)
+    return ranks.guarded(settings.guard)
 
 
-def _adaptive(ranks: OneModel, asked: RankerSettings) -> Adaptive:
+def _adaptive(ranks: OneModel, settings: RankerSettings) -> Adaptive:
     """Wrap a scoring model for mode `adaptive`."""
-    settings = asked.adaptive or AdaptiveRecipe()
+    adaptive = settings.adaptive or AdaptiveRecipe()
     lists = None
-    if settings.spend == "listwise" and asked.loaded is None:
-        source = find_source(str(asked.model), asked.base)
+    if adaptive.spend == "listwise" and settings.loaded is None:
+        source = find_source(str(settings.model), settings.base)
         lists = readable_lists(source) if source.manifest is None else None
-    return Adaptive(ranks, settings, lists)
+    return Adaptive(ranks, adaptive, lists)

@@ -149,13 +149,13 @@ class Reranker(FittedReranker):
         """
         raise InputError(f"Reranker.open_head was removed; write Reranker({str(source)!r}, head={head!r})")
 
-    def _open(self, asked: RankerSettings) -> None:
-        asked.check()
-        self.source: str | None = asked.model
+    def _open(self, settings: RankerSettings) -> None:
+        settings.check()
+        self.source: str | None = settings.model
         """The model's source; None if the engine was already loaded."""
-        self.mode: Mode = asked.mode
-        fit, stored = fit_of(asked)
-        super().__init__(open_unfitted(asked), fit, stored=stored)
+        self.mode: Mode = settings.mode
+        fit, stored = fit_of(settings)
+        super().__init__(open_unfitted(settings), fit, stored=stored)
 
     def __repr__(self) -> str:
         return f"Reranker({', '.join(f'{name}={value!r}' for name, value in self._facts().items())})"
