@@ -87,13 +87,13 @@ def train_on_lists(model: PeftModel, policy: ListPolicy, rewards: Sequence[Weigh
         reserve=rollouts.columns() if recipe.refills else (),
     )
     folder = work / "checkpoints"
-    grpo = prepare(
+    trainer = prepare(
         model, rollouts, objective, trainer=recipe.trainer, folder=folder, shared_prefix=recipe.shared_prefix
     )
     reported = reporting((item.query.query_id for item in validation), recipe.seed)
     shown, tokens = recipe.validation.explained, rollouts.tokens
     trial = policy.trial(validation, tokens=tokens, shown=shown, reporting=reported) if validation else None
-    return see_through(grpo, trial, recipe.validation, recipe.collapse_detection, work, recipe.shorter)
+    return see_through(trainer, trial, recipe.validation, recipe.collapse_detection, work, recipe.shorter)
 
 
 def list_rollouts(recipe: RlLists, judgments: Path, encoder: WindowEncoder[Any]) -> ListRollouts:

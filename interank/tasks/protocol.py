@@ -19,7 +19,7 @@ from interank.training.memory import Microbatch
 from interank.training.refining import RefinementOutcome
 from interank.training.sft import TrainingOutcome
 
-Judge = Callable[[Sequence[str]], list[str | None]]
+TeacherJudge = Callable[[Sequence[str]], list[str | None]]
 """Answers each question, or None where it failed."""
 
 
@@ -117,7 +117,7 @@ class ExplainingPolicy(Policy, Protocol):
     """A policy whose recipe has `explains`: a judge can mark its fresh explanations during training."""
 
     def train(
-        self, model: PeftModel, rewards: Sequence[WeightedReward], gold: Judge | None = None
+        self, model: PeftModel, rewards: Sequence[WeightedReward], gold: TeacherJudge | None = None
     ) -> RefinementOutcome:
         """See `Policy`; `gold` is the judge."""
         ...

@@ -15,7 +15,7 @@ from interank.training.padded_rows import pad
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class ScoredCompletions:
     """Log-probabilities and entropies of a batch's completions, (rows, tokens); 0 where a completion has no token.
 
     `labels` are the log-probabilities of the three grades' tokens, of shape (prompts, 3), where they were computed.
@@ -26,7 +26,9 @@ class Read:
     aux_loss: torch.Tensor | None = None
     labels: torch.Tensor | None = None
 
-    def without_idle(self, idle: torch.Tensor, entropy: torch.Tensor, old: torch.Tensor | None) -> Read:
+    def with_idle_filled(
+        self, idle: torch.Tensor, entropy: torch.Tensor, old: torch.Tensor | None
+    ) -> ScoredCompletions:
         """The same with neutral figures for rows that were not computed.
 
         Args:
@@ -39,13 +41,13 @@ class Read:
             entropies = entropies.masked_fill(skipped, entropy)
         # Gives a ratio of 1; a log-probability of 0 would count as a probability of 1.
         logps = self.logps if old is None else torch.where(skipped, old, self.logps)
-        return Read(logps, entropies, self.aux_loss, self.labels)
+        return ScoredCompletions(logps, entropies, self.aux_loss, self.labels)
 
-    def with_labels_apart(self, rows: int, place: int, labels: int) -> Read:
+    def with_labels_apart(self, rows: int, place: int, labels: int) -> ScoredCompletions:
         """The first `rows` rows, with the log-probabilities at `place` of the rows after them as `labels`."""
         entropies = None if self.entropies is None else self.entropies[:rows]
         apart = self.logps[rows:, place].view(-1, labels) if len(self.logps) > rows else None
-        return Read(self.logps[:rows], entropies, self.aux_loss, apart)
+        return ScoredCompletions(self.logps[:rows], entropies, self.aux_loss, apart)
 
 
 def prompts_and_completions(batch: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor, int]:

@@ -90,19 +90,19 @@ def prepare(
     with warnings.catch_warnings():
         # TRL marks rollout_func as experimental; the constraints pin the version it was tested with.
         warnings.filterwarnings("ignore", message="You are using 'rollout_func'")
-        grpo = kind(
+        policy_trainer = kind(
             model=model,
             args=on_one_device(config),
             reward_funcs=list(objective.rewards),
             train_dataset=Dataset.from_list(rollouts.columns()),
             processing_class=rollouts.encoder.tokenizer,
             rollout_func=rollouts,
-            rollouts=rollouts.settings,
+            rollout_settings=rollouts.settings,
             objective=objective,
         )
-    grpo.recorded = rollouts.recorded
-    accompany(grpo, folder.parent / "log.jsonl", bar=shown())
-    return grpo
+    policy_trainer.recorded = rollouts.recorded
+    accompany(policy_trainer, folder.parent / "log.jsonl", bar=shown())
+    return policy_trainer
 
 
 def _check_whole_queries(given: Mapping[str, Any], documents: int) -> None:
@@ -138,10 +138,10 @@ def _check_whole_queries(given: Mapping[str, Any], documents: int) -> None:
         )
 
 
-def run(grpo: PolicyTrainer, checkpoint: Path | None) -> Mapping[str, float]:
+def run(trainer: PolicyTrainer, checkpoint: Path | None) -> Mapping[str, float]:
     """Train the adapter in place, from a checkpoint if one is given.
 
     Returns:
         The trainer's closing figures: loss, seconds, steps, and each part's share of a step.
     """
-    return {**run_to_end(grpo, checkpoint), **summary(grpo.state.log_history)}
+    return {**run_to_end(trainer, checkpoint), **summary(trainer.state.log_history)}

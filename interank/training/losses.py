@@ -54,14 +54,14 @@ def loss_of(groups: Sequence[Group], scored: ScoredRows, totals: Totals, weights
     """A microbatch's part of the step's loss."""
     rows = [row for group in groups for row in group]
     loss = scored.answers.new_zeros(())
-    each = torch.tensor([row.weight for row in rows])[:, None]
+    row_weights = torch.tensor([row.weight for row in rows])[:, None]
     if weights.tokens:
         mask = trained(rows, scored.answers)
-        weighted = scored.answers * each.to(scored.answers)
+        weighted = scored.answers * row_weights.to(scored.answers)
         loss = loss - weights.tokens * weighted[mask].sum() / max(1, totals.tokens)
     if weights.grade:
         targets = torch.tensor([row.grades or (0.0, 0.0, 0.0) for row in rows]).to(scored.grades)
-        targets = targets * each.to(targets)
+        targets = targets * row_weights.to(targets)
         loss = loss - weights.grade * (targets * scored.grades).sum() / max(1, totals.grades)
     if weights.listwise:
         parts = [_list_loss(places, rows, scored.grades) for places in _lists(groups)]

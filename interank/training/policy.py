@@ -24,7 +24,7 @@ from interank.training.advantages import Scheme, advantages, by_token, neutral, 
 from interank.training.agreement import CHECKED, Agreement
 from interank.training.checkpoints import keep, load_trained
 from interank.training.clock import Clock
-from interank.training.completions import Read, idle, prompts_and_completions, score
+from interank.training.completions import ScoredCompletions, idle, prompts_and_completions, score
 from interank.training.fused_head import let_read_exactly
 from interank.training.grade_probabilities import Update, distinct_prompts, loss_of_grades
 from interank.training.importance import difference, weighed
@@ -42,20 +42,24 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
     """TRL's trainer and update, timed, compared with its sampler (`Agreement`), with a checkpoint when a step fails.
 
     TRL's methods pass data to each other in the values that TRL hands on: a row of the dataset holds the rewards of its
-    completion (`EARNED`), a batch holds its grades, and the loss gets a `Read` in the model's place.
+    completion (`EARNED`), a batch holds its grades, and the loss gets a `ScoredCompletions` in the model's place.
     """
 
     skips_idle = False
     """Whether completions without an advantage are not computed."""
 
     def __init__(
-        self, *args: Any, rollouts: RolloutsRecipe | None = None, objective: Objective | None = None, **kwargs: Any
+        self,
+        *args: Any,
+        rollout_settings: RolloutsRecipe | None = None,
+        objective: Objective | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         weights = self.reward_weights.tolist()
         self.objective = objective or Objective(list(map(WeightedReward, self.reward_funcs, weights)))
-        self.rollouts = rollouts or RolloutsRecipe()
-        self.agreement = Agreement(self.rollouts)
+        self.rollout_settings = rollout_settings or RolloutsRecipe()
+        self.agreement = Agreement(self.rollout_settings)
         self.shared_rows: tuple[int, int] | None = None
         """The number of completions of earlier processes and of all processes, where several sample together."""
         self.recorder: Recorder | None = None
@@ -191,7 +195,7 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
         return batch
 
     def reference_grades(self, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """`Read.labels` by the reference policy for every row of a batch, (rows, 3); 0 for rows without a grade."""
+        """The grades' log-probabilities by the reference policy, (rows, 3); 0 for rows without a grade."""
         objective = self.objective
         prompts = distinct_prompts(batch["prompt_ids"], batch["grade_at"] >= 0)
         grades = torch.zeros((len(batch["prompt_ids"]), len(objective.labels)), device=batch["prompt_ids"].device)
@@ -215,23 +219,23 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
         if self.agreement.due():
             with self._checkpoint_on_failure():
                 # One prompt's completions suffice to see whether the sampler has the present adapter.
-                self._check_agreement(model, inputs if first else _rows(inputs, self.num_generations))
+                self._check_agreement(model, inputs if first else _first_rows(inputs, self.num_generations))
         loss: torch.Tensor = super().compute_loss(model, inputs, *args, **kwargs)
         return loss
 
     def _compute_loss(self, model: Any, inputs: Batch) -> torch.Tensor:
         prompts = distinct_prompts(inputs["prompt_ids"], inputs["grade_at"] >= 0) if "grade_at" in inputs else {}
         read = self._read(model, inputs, list(prompts))
-        batch, figures = weighed(inputs, read.logps.detach(), self.rollouts.importance_clip, self.loss_type)
+        batch, figures = weighed(inputs, read.logps.detach(), self.rollout_settings.importance_clip, self.loss_type)
         self.note(figures)
         loss: torch.Tensor = super()._compute_loss(read, batch)
         if read.labels is not None:
-            more, figures = loss_of_grades(read.labels, prompts, inputs, self.objective.grade, self._update())
+            more, figures = loss_of_grades(read.labels, prompts, inputs, self.objective.grade, self._update_settings())
             self.note(figures)
             loss = loss + more
         return loss
 
-    def _update(self) -> Update:
+    def _update_settings(self) -> Update:
         return Update(
             self.loss_type,
             self.beta,
@@ -242,7 +246,7 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
             distributed.world(),
         )
 
-    def _read(self, model: Any, inputs: Batch, graded: Sequence[int]) -> Read:
+    def _read(self, model: Any, inputs: Batch, graded: Sequence[int]) -> ScoredCompletions:
         """The model's scores of a microbatch, and of the grades after the prompts of the rows `graded`."""
         ids, mask, width = prompts_and_completions(inputs)
         rows, objective = len(ids), self.objective
@@ -256,12 +260,12 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
         scored = self._get_per_token_logps_and_entropies(
             model, ids, computed, width, compute_entropy=True, compute_aux_loss=aux
         )
-        read = Read(*scored).with_labels_apart(rows, len(objective.lead), len(objective.labels))
+        read = ScoredCompletions(*scored).with_labels_apart(rows, len(objective.lead), len(objective.labels))
         if skipped is None:
             return read
         # Skipped completions get the mean entropy, so that the log's mean stays; NaN, which is omitted, if all are.
         mean = self._mean_of_all(scored[1][computed[:, -width:].bool()].detach())
-        return read.without_idle(skipped, mean, inputs.get("old_per_token_logps"))
+        return read.with_idle_filled(skipped, mean, inputs.get("old_per_token_logps"))
 
     def _mean_of_all(self, values: torch.Tensor) -> torch.Tensor:
         """The mean over all processes, since that of a process without values would be NaN, which TRL would sum up."""
@@ -270,7 +274,7 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
         return total[0] / total[1]
 
     def _get_per_token_logps_and_entropies(self, model: Any, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(model, Read):
+        if isinstance(model, ScoredCompletions):
             return model.logps, model.entropies, model.aux_loss
         # Without gradients, dropout is off as in sampling.
         with nullcontext() if torch.is_grad_enabled() else reading(model):
@@ -355,7 +359,7 @@ class SharedPrefixTrainer(PolicyTrainer):
         return logps, entropies if compute_entropy else None, None
 
 
-def _rows(inputs: Batch, number: int) -> Batch:
+def _first_rows(inputs: Batch, number: int) -> Batch:
     """The batch with the first rows of all tensors that have one entry a row."""
     rows = len(inputs["completion_ids"])
     return {

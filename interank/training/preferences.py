@@ -19,7 +19,7 @@ from interank.engines.heads import head_logits
 from interank.engines.pairs import PairBatch, PairEncoder
 from interank.training.dealing import shared, with_parts
 from interank.training.devices import configured, on_one_device, owned
-from interank.training.sft import DEFAULTS, SftSettings, TrainingOutcome, begun, go_through
+from interank.training.sft import DEFAULTS, SftSettings, TrainingOutcome, checkpoint_and_fields, run_training
 
 PREFERENCES: dict[str, Any] = {
     **DEFAULTS,
@@ -103,7 +103,7 @@ def train(
     """
     if distributed.first():
         folder.parent.mkdir(exist_ok=True)
-    checkpoint, given = begun(folder, settings, PREFERENCES, tried=False)
+    checkpoint, given = checkpoint_and_fields(folder, settings, PREFERENCES, tried=False)
     config = configured(
         RewardConfig,
         {**given, **owned(model, folder=folder, seed=settings.seed), "max_length": None},
@@ -119,4 +119,4 @@ def train(
         train_dataset=Dataset.from_list(rows),
         processing_class=encoder.tokenizer,
     )
-    return go_through(trainer, checkpoint, settings, tried=False)
+    return run_training(trainer, checkpoint, settings, tried=False)

@@ -28,7 +28,7 @@ class RefinementOutcome:
 
 
 def see_through(
-    grpo: PolicyTrainer,
+    trainer: PolicyTrainer,
     trial: PolicyTrial | None,
     validation: TrialRecipe,
     collapse_detection: CollapseDetectionRecipe,
@@ -38,7 +38,7 @@ def see_through(
     """Train to the end, from the last complete checkpoint in `work` if there is one.
 
     Args:
-        grpo: The trainer.
+        trainer: The trainer.
         trial: Tries the policy at intervals, to keep the best adapter; without a trial the last adapter is kept.
         validation: The interval of trials and of recorded rollouts, and the limit of the best adapter's calibration.
         collapse_detection: The limits at which the training stops.
@@ -54,17 +54,17 @@ def see_through(
     callback = ValidationCallback(trial, work, every=every, limits=limits, margin=margin) if trial is not None else None
     checkpoint = resumed_from(folder)
     resumed_at = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
-    each_query = grpo.objective.documents * grpo.num_generations
-    grpo.recorder = Recorder(work / "rollouts.jsonl", every, each_query, grpo.recorded)
+    each_query = trainer.objective.documents * trainer.num_generations
+    trainer.recorder = Recorder(work / "rollouts.jsonl", every, each_query, trainer.recorded)
     if distributed.first():
-        grpo.recorder.rewind(resumed_at)
+        trainer.recorder.rewind(resumed_at)
     with explained(folder, shorter):
         if callback is not None:
-            callback.begin(grpo, resumed_at=resumed_at)
-        figures = run(grpo, checkpoint)
+            callback.begin(trainer, resumed_at=resumed_at)
+        figures = run(trainer, checkpoint)
     if callback is None:
         return RefinementOutcome(figures, {"validation": None})
     if not distributed.first():
         return RefinementOutcome(figures, {})
-    callback.restore(grpo.accelerator.unwrap_model(grpo.model))
+    callback.restore(trainer.accelerator.unwrap_model(trainer.model))
     return RefinementOutcome(figures, {"validation": describe(callback)})

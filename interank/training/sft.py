@@ -94,7 +94,7 @@ def train(
             last checkpoint is kept.
     """
     refuse_read_otherwise(model.config, max(len(row.input_ids) for group in groups for row in group))
-    checkpoint, fields = begun(folder, settings, DEFAULTS, tried=trial is not None)
+    checkpoint, fields = checkpoint_and_fields(folder, settings, DEFAULTS, tried=trial is not None)
     fields.setdefault("gradient_checkpointing", checkpointing)
     config = configured(
         SFTConfig,
@@ -116,10 +116,10 @@ def train(
         shared_prefix=settings.shared_prefix,
         trial=trial,
     )
-    return go_through(student, checkpoint, settings, tried=trial is not None)
+    return run_training(student, checkpoint, settings, tried=trial is not None)
 
 
-def begun(
+def checkpoint_and_fields(
     folder: Path, settings: SftSettings, defaults: Mapping[str, Any], *, tried: bool
 ) -> tuple[Path | None, dict[str, Any]]:
     """The folder's last complete checkpoint, if any, and the trainer's fields: the defaults, trials', the recipe's."""
@@ -128,7 +128,7 @@ def begun(
     return checkpoint, shared_out(fields)
 
 
-def go_through(trainer: Any, checkpoint: Path | None, settings: SftSettings, *, tried: bool) -> TrainingOutcome:
+def run_training(trainer: Any, checkpoint: Path | None, settings: SftSettings, *, tried: bool) -> TrainingOutcome:
     """Train to the end, or until early stopping, from the checkpoint if there is one.
 
     Raises:

@@ -77,7 +77,7 @@ def trl_corrected(folder: Path, **settings: Any) -> tuple[float, torch.Tensor]:
 
 def sampled_by(trainer: PolicyTrainer, recipe: RolloutsRecipe) -> None:
     """Have the trainer go by a recipe; what is off here on purpose is not what its check is after."""
-    trainer.rollouts, trainer.agreement = recipe, Agreement(recipe)
+    trainer.rollout_settings, trainer.agreement = recipe, Agreement(recipe)
 
 
 def ours_corrected(

@@ -32,7 +32,7 @@ from interank.training.adapters import fresh_adapter
 from interank.training.dealing import shared
 from interank.training.devices import configured, on_one_device, owned
 from interank.training.ranking_losses import HeadLoss, Target
-from interank.training.sft import DEFAULTS, SftSettings, TrainingOutcome, begun, go_through
+from interank.training.sft import DEFAULTS, SftSettings, TrainingOutcome, checkpoint_and_fields, run_training
 from interank.training.student import dataset_of
 from interank.training.trials import Trial, check_number, tried
 from interank.types import Qrel, Run, ScoredDoc
@@ -245,7 +245,7 @@ def train(
             last checkpoint is kept.
     """
     refuse_read_otherwise(model.config, max(len(pair.ids) for group in groups for pair in group.pairs))
-    checkpoint, arguments = begun(folder, settings, _DEFAULTS, tried=trial is not None)
+    checkpoint, arguments = checkpoint_and_fields(folder, settings, _DEFAULTS, tried=trial is not None)
     arguments.setdefault("gradient_checkpointing_kwargs", {"use_reentrant": False})
     config = configured(TrainingArguments, {**arguments, **owned(model, folder=folder, seed=settings.seed)})
     trainer = HeadTrainer(
@@ -256,7 +256,7 @@ def train(
         loss=loss,
         trial=trial,
     )
-    return go_through(trainer, checkpoint, settings, tried=trial is not None)
+    return run_training(trainer, checkpoint, settings, tried=trial is not None)
 
 
 def group_tokens(groups: Sequence[HeadGroup], trainer: Mapping[str, Any]) -> int:

@@ -16,7 +16,7 @@ from interank.engines.transformers import TransformersEngine
 from interank.errors import TrainingError
 from interank.judging import Order
 from interank.settings.policy import GoldRecipe
-from interank.tasks.protocol import Judge
+from interank.tasks.protocol import TeacherJudge
 from interank.training.collapse import GOLD
 from interank.training.trials import PolicyTrial, Probabilities
 from interank.types import Example, Judgment
@@ -35,10 +35,10 @@ class GoldTrial:
         self._trial, self._encoder, self._examples = trial, encoder, list(examples)
         self._order, self._tokens = order, tokens
         self.questions: Mapping[str, int] = trial.questions
-        self._check: tuple[GoldRecipe, Judge] | None = None
+        self._check: tuple[GoldRecipe, TeacherJudge] | None = None
         self._step: Callable[[], int] = int
 
-    def marked_by(self, recipe: GoldRecipe, judge: Judge, step: Callable[[], int]) -> GoldTrial:
+    def marked_by(self, recipe: GoldRecipe, judge: TeacherJudge, step: Callable[[], int]) -> GoldTrial:
         """The same trial with its judge, and a function that returns the current step."""
         self._check, self._step = (recipe, judge), step
         return self
@@ -69,7 +69,7 @@ class GoldTrial:
             figures[GOLD] = distributed.from_first(lambda: self._marked(model, recipe, judge))
         return figures
 
-    def _marked(self, model: Any, recipe: GoldRecipe, judge: Judge) -> float:
+    def _marked(self, model: Any, recipe: GoldRecipe, judge: TeacherJudge) -> float:
         step = self._step()
         chosen = random.Random(f"gold {step}").choices(self._examples, k=recipe.samples)
         answers = [judging.answer(judgment, self._order) for judgment in self._fresh(model, chosen, step)]

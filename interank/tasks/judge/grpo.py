@@ -21,7 +21,7 @@ from interank.tasks.judge.reader import ModelReader
 from interank.tasks.judge.recipe import RlJudge
 from interank.tasks.judge.rollouts import Rollouts, whole_queries
 from interank.tasks.judge.trial import AnswerTrial
-from interank.tasks.protocol import Judge
+from interank.tasks.protocol import TeacherJudge
 from interank.training.grade_gradient import GradeLoss
 from interank.training.grpo import prepare
 from interank.training.halves import reporting
@@ -42,7 +42,7 @@ class TrainingQueries:
     orders: list[Order]
     validation: list[Example]
     counts: Mapping[str, int]
-    gold: Judge | None = None
+    gold: TeacherJudge | None = None
     """Marks fresh explanations during training, where the recipe has a gold check."""
 
 
@@ -125,13 +125,13 @@ def train(
         refills=recipe.refills,
         reserve=rollouts.columns() if recipe.refills else (),
     )
-    grpo = prepare(
+    trainer = prepare(
         model, rollouts, objective, trainer=recipe.trainer, folder=folder, shared_prefix=recipe.shared_prefix
     )
     if has_reader:
         keep_reference(model)
-    trial = _trial(recipe, encoder, queries, grpo)
-    return see_through(grpo, trial, recipe.validation, recipe.collapse_detection, work, recipe.shorter)
+    trial = _trial(recipe, encoder, queries, trainer)
+    return see_through(trainer, trial, recipe.validation, recipe.collapse_detection, work, recipe.shorter)
 
 
 def _shuffled(examples: Sequence[Example], documents: int, rng: random.Random) -> list[Example]:
@@ -157,7 +157,7 @@ def _grade_loss(recipe: RlJudge, rewards: Sequence[WeightedReward]) -> GradeLoss
 
 
 def _trial(
-    recipe: RlJudge, encoder: PromptEncoder, queries: TrainingQueries, grpo: PolicyTrainer
+    recipe: RlJudge, encoder: PromptEncoder, queries: TrainingQueries, trainer: PolicyTrainer
 ) -> PolicyTrial | None:
     if not queries.validation:
         return None
@@ -174,4 +174,4 @@ def _trial(
     if gold is None or queries.gold is None:
         return trial
     fresh = GoldTrial(trial, encoder, queries.validation, order, recipe.max_completion_tokens)
-    return fresh.marked_by(gold, queries.gold, lambda: int(grpo.state.global_step))
+    return fresh.marked_by(gold, queries.gold, lambda: int(trainer.state.global_step))

@@ -24,7 +24,7 @@ from interank.tasks.judge.answers import Answers
 from interank.tasks.judge.hard_examples import find_hard
 from interank.tasks.judge.reader import ModelReader
 from interank.tasks.judge.recipe import RlJudge
-from interank.tasks.protocol import Judge, ShownPrompt
+from interank.tasks.protocol import ShownPrompt, TeacherJudge
 from interank.training.refining import RefinementOutcome
 from interank.training.samplers import sampler_of
 from interank.types import Example
@@ -115,14 +115,16 @@ class JudgePolicy:
         return "reason_first" if self.reason_share >= 0.5 else "grade_first"
 
     def train(
-        self, model: PeftModel, rewards: Sequence[WeightedReward], gold: Judge | None = None
+        self, model: PeftModel, rewards: Sequence[WeightedReward], gold: TeacherJudge | None = None
     ) -> RefinementOutcome:
         """Train by the recipe's algorithm."""
         if self.recipe.algorithm == "grpo":
             return self._by_grpo(model, rewards, gold)
         return self._by_reward_weight(model, rewards)
 
-    def _by_grpo(self, model: PeftModel, rewards: Sequence[WeightedReward], gold: Judge | None) -> RefinementOutcome:
+    def _by_grpo(
+        self, model: PeftModel, rewards: Sequence[WeightedReward], gold: TeacherJudge | None
+    ) -> RefinementOutcome:
         recipe, encoder, work = self.recipe, self.encoder, self.work
         longest = encoder.settings.max_length
         with sampler_of(recipe.rollouts, self.base.folder, model, work, max_length=longest) as sampler:

@@ -103,14 +103,14 @@ def _stored(
             attacked += len(examples) - len(items)
             yield examples
 
-    def part() -> int:
+    def store_share() -> int:
         groups = training_groups(
             encoder, shown(), mixture, documents=recipe.documents_per_group, seed=recipe.seed, queries=search_queries
         )
         store(groups, folder, distributed.rank())
         return attacked
 
-    parts = distributed.each_of(part)
+    parts = distributed.each_of(store_share)
     return StoredGroups(folder, len(parts)), sum(parts)
 
 
