@@ -20,7 +20,7 @@ from interank.types import Example, Split
 class Summary:
     """Counts of judgments."""
 
-    questions: Counter[int] = field(default_factory=Counter)
+    question_sizes: Counter[int] = field(default_factory=Counter)
     """The number of questions by how many documents they have."""
     grades: Counter[int] = field(default_factory=Counter)
     sites: set[str] = field(default_factory=set)
@@ -30,7 +30,7 @@ class Summary:
 
     def add(self, items: list[Example]) -> None:
         """Count a question's judgments."""
-        self.questions[len(items)] += 1
+        self.question_sizes[len(items)] += 1
         for item in items:
             self.grades[int(item.judgment.relevance)] += 1
             self.sites.add(item.source.site)

@@ -22,7 +22,7 @@ def test_each_question_comes_with_all_that_it_has(tmp_path: Path, apart: bool) -
     for split in ("train", "validation"):
         questions = JudgedQuestions(tmp_path, split)
         assert list(questions) == list(questions) == by_question(read_judgments(tmp_path, split))
-        assert questions.summary.questions.total() == len(list(questions))
+        assert questions.summary.question_sizes.total() == len(list(questions))
 
 
 def test_one_question_is_held_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,7 +43,7 @@ def test_a_summary_counts_what_there_is(tmp_path: Path) -> None:
     write_judgments(labelled, tmp_path)
     summary = JudgedQuestions(tmp_path, "train").summary
     assert summary.examples == sum(summary.grades.values()) == 6
-    assert summary.questions == {4: 1, 2: 1}
+    assert summary.question_sizes == {4: 1, 2: 1}
     assert summary.sites == {item.source.site for item in labelled}
     assert summary.licences == {item.source.licence for item in labelled}
     assert summary.unexplained == sum(not item.judgment.reasoning for item in labelled)

@@ -28,7 +28,7 @@ class Scheme:
     aggregation: str = "sum_then_normalize"
 
 
-def neutral(rewards: torch.Tensor, group: int) -> torch.Tensor:
+def fill_missing(rewards: torch.Tensor, group: int) -> torch.Tensor:
     """Rewards of shape (completions, rewards), each NaN replaced by the mean of its group, or by 0 if that is NaN.
 
     A completion to which no reward applies keeps its NaN, so that TRL gives it no advantage.

@@ -20,7 +20,7 @@ from interank.engines.transformers import reading
 from interank.errors import InputError, ModelError, PromptError, TrainingError
 from interank.rewards import WeightedReward
 from interank.settings import RolloutsRecipe
-from interank.training.advantages import Scheme, advantages, by_token, neutral, without_grade
+from interank.training.advantages import Scheme, advantages, by_token, fill_missing, without_grade
 from interank.training.agreement import CHECKED, Agreement
 from interank.training.checkpoints import keep, load_trained
 from interank.training.clock import Clock
@@ -126,7 +126,7 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped here
     def _calculate_rewards(self, inputs: list[dict[str, Any]], prompts: Any, completions: Any, ids: Any) -> Any:
         with self._checkpoint_on_failure(), self.clock.part("reward"):
             values = super()._calculate_rewards(inputs, prompts, completions, ids)
-        rewards = neutral(values, self.num_generations if self.model.training else self.num_generations_eval)
+        rewards = fill_missing(values, self.num_generations if self.model.training else self.num_generations_eval)
         # TRL gathers the rewards of all processes.
         before = distributed.rank() * len(inputs)
         own = rewards[before : before + len(inputs)]

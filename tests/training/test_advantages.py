@@ -7,7 +7,7 @@ import torch
 from trl.trainer.utils import nanstd
 
 from interank.rewards import Credit, WeightedReward
-from interank.training.advantages import Scheme, advantages, by_token, neutral, without_grade
+from interank.training.advantages import Scheme, advantages, by_token, fill_missing, without_grade
 
 NAN = float("nan")
 ALL: tuple[Credit, ...] = ("grade", "explanation", "answer")
@@ -28,13 +28,13 @@ def test_one_failed_judge_among_four_equal_completions_moves_nothing(aggregation
     sums = rewards.nansum(1)
     stock = (sums - sums.mean()) / (sums.std() + 1e-4)
     assert stock[1] < -1.4
-    ours = advantages(neutral(rewards, 4), scheme(2, aggregation=aggregation), ALL)
+    ours = advantages(fill_missing(rewards, 4), scheme(2, aggregation=aggregation), ALL)
     assert torch.equal(ours, torch.zeros(4))
 
 
 def test_a_failed_judge_leaves_the_other_rewards_their_say() -> None:
     rewards = torch.tensor([[1.0, 0.2], [0.0, NAN], [0.0, 0.8], [1.0, 0.5]])
-    filled = neutral(rewards, 4)
+    filled = fill_missing(rewards, 4)
     assert filled[1, 1] == pytest.approx(0.5)
     found = advantages(filled, scheme(2, scale="none"), ALL)
     assert found.tolist() == pytest.approx([0.2, -0.5, -0.2, 0.5])
@@ -42,7 +42,7 @@ def test_a_failed_judge_leaves_the_other_rewards_their_say() -> None:
 
 def test_what_applies_to_no_completion_is_zero_and_what_no_reward_applies_to_has_no_advantage() -> None:
     rewards = torch.tensor([[1.0, NAN], [0.0, NAN], [1.0, NAN], [NAN, NAN]])
-    filled = neutral(rewards, 4)
+    filled = fill_missing(rewards, 4)
     assert filled[:3, 1].tolist() == [0, 0, 0]
     assert filled[3].isnan().all()
     assert advantages(filled, scheme(2), ALL)[3] == 0

@@ -67,7 +67,7 @@ def training_data(recipe: DistillJudge, student: ModelFiles, place: Workplace) -
         SftSettings(recipe.trainer, recipe.seed, recipe.validation, recipe.loss, recipe.shared_prefix, recipe.shorter),
         counts={
             "examples": summary.examples,
-            "questions": summary.questions.total(),
+            "questions": summary.question_sizes.total(),
             "rows": rows.total(),
             **{f"rows_{task}": rows[task] for task in {**mixture.shares, **tasks}},
             "tokens": groups.tokens,
@@ -97,7 +97,7 @@ def _stored(
 
     def shown() -> Iterator[list[Example]]:
         nonlocal attacked
-        for items in islice(questions, *distributed.share(summary.questions.total())):
+        for items in islice(questions, *distributed.share(summary.question_sizes.total())):
             own = [replace(_as_shown(recipe, item), weight=summary.weight(item.weight)) for item in items]
             examples = list(with_attacked(own, recipe.attacked_negatives, recipe.seed))
             attacked += len(examples) - len(items)
@@ -144,7 +144,7 @@ def _warn_of_unexplained(mixture: MixtureRecipe, summary: Summary) -> None:
 
 def _warn_of_cut_lists(recipe: DistillJudge, summary: Summary) -> None:
     most = recipe.documents_per_group
-    cut = sum(number for size, number in summary.questions.items() if size > most)
+    cut = sum(number for size, number in summary.question_sizes.items() if size > most)
     if cut and recipe.loss.listwise:
         log.warning(
             "loss.listwise compares documents within a group, and %d questions have more than documents_per_group, %d; "
