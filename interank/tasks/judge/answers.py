@@ -19,7 +19,7 @@ from interank.judgments import by_question
 from interank.ledger import Ledger
 from interank.rewards import WeightedReward
 from interank.tasks.judge.recipe import RlJudge
-from interank.training.advantages import neutral
+from interank.training.advantages import fill_missing
 from interank.training.stored_parts import is_whole, kept, results, together
 from interank.types import Example
 
@@ -135,7 +135,7 @@ class Answers:
     ) -> Iterator[WeightedAnswer]:
         group = self.recipe.samples + 1
         known = torch.tensor([[torch.nan if v is None else v for v in by_reward] for by_reward in values]).T
-        totals = (neutral(known, group).nan_to_num(nan=0.0) * weights).sum(1).view(-1, group)
+        totals = (fill_missing(known, group).nan_to_num(nan=0.0) * weights).sum(1).view(-1, group)
         for item, own, shares in zip(items, answers, scaled_within(totals).tolist(), strict=True):
             prompt = np.array(self._prompt(item).ids, np.int32)
             for ids, share in zip(own, shares, strict=True):
