@@ -24,7 +24,7 @@ _TERMS = {
         "The base is under Meta's Llama community licence: pass a copy of it on with the adapter, say \"Built with "
         "Llama\", and let the adapter's name begin with Llama."
     ),
-    "gemma": "The base is under the Gemma terms of use, whose restrictions go over to whoever gets the adapter.",
+    "gemma": "The base is under the Gemma terms of use, whose restrictions apply to everyone who gets the adapter.",
 }
 
 

@@ -1,4 +1,4 @@
-"""Recipes: one YAML file an experiment, checked whole before anything heavy is imported."""
+"""Recipes: one YAML file for each experiment, checked completely before anything heavy is imported."""
 
 from interank.recipe.command import evaluate_command
 from interank.recipe.evaluate import EvaluateRecipe

@@ -20,7 +20,7 @@ GET_BENCHMARKS = (
 
 
 class GenerateRecipe(Settings):
-    """`interank generate`: StackExchange dumps to judgments."""
+    """`interank generate`: make judgments from StackExchange dumps."""
 
     inputs: ClassVar[tuple[str, ...]] = ("dumps", "pairs", "judgments", "benchmarks")
     stage: Literal["generate"]

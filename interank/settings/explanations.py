@@ -28,7 +28,7 @@ class ExplanationsRecipe(Settings):
     samples: int = Field(2, ge=1, le=16)
     """The teacher's explanations of each pair, the judgment's own included."""
     student: FilePath | None = None
-    """An adapter of task judge, or a first output of distill, whose own explanations are marked too."""
+    """An adapter of task judge, an output of distill or rl, whose own explanations are marked too."""
     student_samples: int = Field(2, ge=1, le=16)
     """The student's explanations of each pair."""
     faults: Annotated[tuple[Fault, ...], BeforeValidator(as_tuple)] = FAULTS

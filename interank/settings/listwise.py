@@ -29,7 +29,7 @@ class ListPromptSettings(WindowPromptSettings):
     """`WindowPromptSettings` of prompts that ask for an order of the window."""
 
     form: ListForm = "reason"
-    """`reason` thinks before it ranks, `direct` ranks at once, `dear` is the form of DeAR's released adapter."""
+    """`reason` reasons before it ranks, `direct` ranks at once, `dear` is the form of DeAR's released adapter."""
 
     def instruction_of(self, query: Query) -> str:
         """See `InstructedSettings`; DeAR's form has no place for one."""
@@ -46,7 +46,7 @@ class ListPromptSettings(WindowPromptSettings):
 
 
 class ListwiseRecipe(Settings):
-    """How a listwise reranker goes through the documents of a query."""
+    """How a listwise reranker traverses the documents of a query."""
 
     method: WindowMethod = "sliding"
     """`sliding` moves a window from the end to the front; `tournament` ranks groups, and then their winners;
@@ -60,7 +60,7 @@ class ListwiseRecipe(Settings):
     seed: int = 42
     """Decides the shuffles."""
     temperature: float = Field(0.0, ge=0)
-    """0 takes the likeliest token."""
+    """0 is greedy."""
     prompt: ListPromptSettings | None = None
     """The prompt; null takes the one that an adapter was trained on, else the defaults."""
 

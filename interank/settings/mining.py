@@ -102,7 +102,7 @@ class MiningRecipe(Settings):
     documents: DocumentsRecipe | None = None
     """How many of each origin, in place of `documents_per_question`."""
     min_question_score: int = 0
-    """Questions voted lower are left out."""
+    """Questions with a lower score (votes) are left out."""
     min_answers: int = Field(1, ge=1)
     """Questions with fewer answers are left out."""
     min_question_words: int = Field(0, ge=0)
@@ -132,7 +132,7 @@ class MiningRecipe(Settings):
     columns: ColumnsRecipe = ColumnsRecipe()
     """The column names of dumps that are a JSONL, CSV or Parquet file or a hub data set."""
     processes: int | None = Field(None, ge=1)
-    """How many processes mine; null takes one a core. The result does not depend on it."""
+    """The number of mining processes; null takes one for each core. The result does not depend on it."""
     memory_gb: float = Field(1.0, ge=0.25)
     """The memory of the database of posts; the rest goes to disk. The result does not depend on it. The index of
     `negative_pool` answers and the processes take some hundred megabytes more."""

@@ -25,14 +25,14 @@ class RolloutServersRecipe(ServersRecipe):
     """`vllm serve` processes with the base model, each of which reloads the adapter after every step."""
 
     in_flight: int = Field(256, ge=1)
-    """Requests under way at a time, over all servers."""
+    """Requests in flight at a time, over all servers."""
     adapters: FilePath | None = None
     """The folder in which adapters are handed over; trainer and servers have to see it under the same path. Null takes
     one in the output, which is enough on one machine."""
 
 
 class RolloutsRecipe(Settings):
-    """What samples the completions of a step."""
+    """How the completions of a step are sampled."""
 
     engine: Literal["transformers", "vllm", "server"] = "transformers"
     """`transformers` samples with the trained weights themselves, on any device; `vllm` (in this process) and `server`
