@@ -226,7 +226,7 @@ def _tell_cut(cuts: list[int]) -> None:
 
 def _is_taught(options: RerankOptions) -> bool:
     """Whether the model can explain grades, by its files; they are read only where it matters."""
-    if options.mode != "score" or options.then or not (options.query or options.asks_for_words):
+    if options.mode != "score" or options.then or not (options.query or options.wants_explanations):
         return True
     from interank.reranking.explanation_check import explains
 

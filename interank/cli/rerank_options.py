@@ -272,7 +272,7 @@ class RerankOptions(Settings):
         return self.top_k if self.query else None
 
     @property
-    def asks_for_words(self) -> bool:
+    def wants_explanations(self) -> bool:
         """Whether explanations are wanted beside scores; they are by default with `--query`."""
         wanted = bool(self.query) if self.explain is None else self.explain > 0
         return wanted and self.mode == "score" and not self.then
@@ -283,7 +283,7 @@ class RerankOptions(Settings):
         Raises:
             InputError: `--explain` was given for a model that was not.
         """
-        if not self.asks_for_words:
+        if not self.wants_explanations:
             return self.explain
         if not taught and self.explain:
             raise InputError(
