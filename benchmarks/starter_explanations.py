@@ -33,14 +33,14 @@ import numpy
 import starter
 import torch
 from compare import base
-from interank.evaluation.explained import MARKS, mark
-from interank.stages.marked import marking
 from sentence_transformers import SentenceTransformer
 
+from interank.evaluation.explanation_marks import MARKS, mark
 from interank.ir.significance import Sample
 from interank.ledger import read_rows, write_rows
 from interank.reranking.reranker import Reranker
 from interank.settings.rewards import MarkingRecipe
+from interank.stages.explanation_rewards import marking
 from interank.tasks.judge.quotes import verified
 from interank.teacher.annotate import GRADE_BY_ORIGIN
 from interank.types import Document, Origin, Pair, Query, Relevance, Source
