@@ -231,7 +231,7 @@ def test_what_is_no_head_is_refused(base: Path, tmp_path: Path) -> None:
 
 
 def test_settings_that_contradict_themselves_are_refused() -> None:
-    with pytest.raises(ValueError, match="last place"):
+    with pytest.raises(ValueError, match="last position"):
         HeadSettings(legacy="dear", end_token=True)
     with pytest.raises(ValueError, match="leave one of them out"):
         HeadSettings(template=True, end_token=True)
