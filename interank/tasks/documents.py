@@ -69,7 +69,9 @@ def as_documents(documents: Sequence[AnyDocument]) -> list[Document]:
     seen: set[str] = set()
     for document in converted:
         if document.doc_id in seen:
-            raise InputError(f"the document id {document.doc_id!r} stands twice; keep one of the two, or rename one")
+            raise InputError(
+                f"the document id {document.doc_id!r} occurs twice; keep one of the two documents, or rename one"
+            )
         seen.add(document.doc_id)
     return converted
 

@@ -52,7 +52,7 @@ class ExportedJudge(Scores):
         return False
 
     def explains(self, count: int | None) -> int:
-        """None.
+        """0, since an export explains nothing.
 
         Raises:
             InputError: An explanation is asked for.

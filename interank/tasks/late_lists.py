@@ -58,6 +58,7 @@ def open_ranker(settings: RankerSettings) -> LateListRanker:
     name = str(settings.model)
     if settings.engine != "transformers" or settings.precision != "exact":
         raise InputError(
-            f"{name} is run here as it is; leave engine {settings.engine} and precision {settings.precision} out"
+            f"{name} runs on engine transformers in exact precision alone; leave engine {settings.engine} and "
+            f"precision {settings.precision} out"
         )
     return LateListRanker(LateLists(find_model(name)))

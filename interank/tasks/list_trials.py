@@ -34,7 +34,7 @@ class JudgedListsTrial(Generic[_Encoder]):
             lists: The judged lists.
             tokens: The token budget of an answer.
             shown: The number of lists whose answers are kept.
-            reporting: The ids of the questions that are reported alone and do not choose the adapter.
+            reporting: The ids of the questions that are only reported and do not choose the adapter.
         """
         query_ids = [item.query.query_id for item in lists]
         self.questions: Mapping[str, int] = counted(query_ids, reporting)

@@ -84,7 +84,7 @@ class QueryRanking(list[RankedDocument]):
         """
         for name in minimums:
             if any(getattr(item, _OF[name]) is None for item in self):
-                hint = "interank fit gives them" if name == "min_probability" else "modes that grade do"
+                hint = "interank fit gives them" if name == "min_probability" else "use a mode that grades"
                 raise InputError(f"{name}: this reranker gives no {_PLURALS[name]}; {hint}")
         passing = (item for item in self if all(getattr(item, _OF[name]) >= least for name, least in minimums.items()))
         return QueryRanking(self.query, passing)

@@ -302,7 +302,7 @@ class UngradedRanker(OneModel, Protocol):
         return False
 
     def explains(self, count: int | None) -> int:
-        """None.
+        """0, since nothing is explained.
 
         Raises:
             InputError: An explanation is asked for.

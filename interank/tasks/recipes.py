@@ -22,7 +22,7 @@ from interank.settings.unused_keys import refuse_unused
 TrainerConfig = Literal["SFTConfig", "GRPOConfig", "RewardConfig", "TrainingArguments"]
 
 _UNUSED_BY_LISTS = {
-    "judge": "no reward of lists asks one",
+    "judge": "no reward of lists needs a judge",
     "validation.explained": "every validation list is answered whole",
     "validation.calibration_margin": "the calibration of answers about lists is not measured",
     "collapse_detection.grade_entropy_share": "an answer about a list has no grade of its own",

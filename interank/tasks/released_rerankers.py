@@ -77,7 +77,7 @@ class Ratings(UngradedRanker, Scores):
         return self._explaining
 
     def explains(self, count: int | None) -> int:
-        """None after the documents were ordered: in mode `reason` all are explained already.
+        """0 after ordering: in mode `reason` all documents are explained already.
 
         Raises:
             InputError: An explanation is asked for in mode `score`.

@@ -71,7 +71,7 @@ def test_texts_documents_and_mappings_are_ranked_alike(reranker: Reranker) -> No
         ("q", [{"id": "a"}], "document 0 is .*text"),
         ("q", [7], "document 0 is 7"),
         ("q", [{"text": "x", "title": 7}], "document 0 has the title 7"),
-        ("q", [Document("a", "x"), Document("a", "y")], "'a' stands twice"),
+        ("q", [Document("a", "x"), Document("a", "y")], "'a' occurs twice"),
     ],
 )
 def test_what_cannot_be_ranked_is_refused(reranker: Reranker, query: str, documents: list[str], said: str) -> None:

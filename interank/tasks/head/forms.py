@@ -98,8 +98,8 @@ def write_form(head: Head, folder: Path, form: Form) -> list[float]:
     largest = max(differences) if all(map(math.isfinite, differences)) else math.inf
     if not largest <= TOLERANCE * max(1.0, *map(abs, own)):
         raise ModelError(
-            f"in its new form a score moves by {largest:.3g}, where at most {TOLERANCE:g} is expected; this "
-            "architecture cannot be exported so, use it here"
+            f"in its new form a score moves by {largest:.3g}, where at most {TOLERANCE:g} is allowed; this "
+            "architecture cannot be exported in that form, use the head in interank"
         )
     return differences
 

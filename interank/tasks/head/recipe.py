@@ -78,8 +78,8 @@ class DistillHead(TriedRecipe):
             raise ValueError("teacher, teacher_scores: both were given; give the one whose scores are to be learned")
         if self.teacher == JUDGMENTS_AS_TEACHER and (self.groups or self.negatives != "given"):
             raise ValueError(
-                "teacher: judgments have probabilities of their own documents alone; leave groups, and negatives from "
-                "elsewhere, out, or take a model"
+                "teacher: judgments has scores of the judged documents alone; leave out groups, and negatives from "
+                "elsewhere, or take a model"
             )
         return self
 
@@ -100,7 +100,7 @@ class DistillHead(TriedRecipe):
     @model_validator(mode="after")
     def _an_adapter_has_its_encoding(self) -> DistillHead:
         if self.adapter and self.encoding:
-            raise ValueError("encoding: a head that is trained further reads as it was trained to; leave it out")
+            raise ValueError("encoding: a head that is trained further keeps its own; leave encoding out")
         return self
 
     @model_validator(mode="after")

@@ -72,7 +72,7 @@ def head_lists(recipe: DistillHead) -> HeadLists:
     validation = _validation_lists(recipe)
     if recipe.validation.questions and not validation:
         log.warning(
-            "no held-out query has documents of two grades, so nothing is tried and the last step is kept; "
+            "no held-out query has documents of two grades, so there is no validation and the last step is kept; "
             "interank split holds queries of judgments back for validation"
         )
     counts = {

@@ -22,7 +22,7 @@ _FIGURES = {
 
 
 def card(made: CardFacts, judgments: Mapping[str, Any], learned: Summary) -> ModelCard:
-    """The card of an adapter.
+    """The card of a judge's adapter.
 
     Args:
         made: What the training made.

@@ -109,7 +109,7 @@ def write_form(
 def describe(encoder: PromptEncoder, to: JudgeForm, numbers: Numbers) -> Export:
     """The description of an export."""
     settings, frame = encoder.settings, encoder.graded
-    # `max_length` has room for an answer; an export reads the label's lead alone of it.
+    # `max_length` has room for an answer; an export needs it for the label's lead alone.
     whole = settings.max_length - LABEL_ROOM + len(encoder.label_lead)
     around = sum(len(part) for part in frame)
     longest = min(whole, around + encoder.query_room(settings.instruction) + settings.max_document_tokens)
@@ -155,7 +155,7 @@ def _classifier(model: Any, head: GradeHead, pad: int) -> Any:
     if kind is None:
         raise ModelError(
             f"transformers has no classifier for models of the kind {config.model_type}; use --to onnx, or the model "
-            "here"
+            "in interank"
         )
     config.num_labels = len(GRADES)
     config.id2label = dict(GRADES)
@@ -169,7 +169,7 @@ def _classifier(model: Any, head: GradeHead, pad: int) -> Any:
     if type(getattr(classifier, prefix, None)) is not type(backbone) or not hasattr(classifier, "score"):
         raise ModelError(
             f"transformers' classifier for models of the kind {config.model_type} is built otherwise than the language "
-            "model; use --to onnx, or the model here"
+            "model; use --to onnx, or the model in interank"
         )
     setattr(classifier, prefix, backbone)
     classifier.score = torch.nn.Linear(head.weight.shape[1], len(GRADES), bias=False)

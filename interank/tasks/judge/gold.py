@@ -88,7 +88,7 @@ class GoldTrial:
         if not step and len({*known}) == 1:
             log.warning(
                 "validation.gold: the judge gave all %d explanations of the start the mark %g; if it always does, it "
-                "will notice nothing",
+                "will detect nothing",
                 len(known),
                 known[0] * rubric.BEST,
             )

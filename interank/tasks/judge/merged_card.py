@@ -50,7 +50,7 @@ def merged_card(encoder: PromptEncoder, *, base_name: str) -> ModelCard:
     """The card; `base_name` is the hub's name of the judge's base model, or a path, which is left out."""
     served = _FENCED if encoder.settings.fence else _served_by_ids(encoder)
     about = (
-        "A judge of relevance by interank, its adapter folded into its base in bfloat16: it reads a query and a "
+        "A judge of relevance by interank, its adapter merged into its base in bfloat16: it reads a query and a "
         "document and grades the document 0, 1 or 2."
     )
     base = None if Path(base_name).exists() else base_name

@@ -27,7 +27,7 @@ _UNUSED_BY_REWARD_WEIGHT = {
     "refills": "answers are sampled once",
     "validation": "there are no trials; interank evaluate compares the adapter with the one before",
     "collapse_detection": "there are no trials by which training could be stopped",
-    "control": "the judged grades are not what is learned",
+    "control": "the judged grades are not learned",
     "shared_prefix": "answers are learned one by one",
     "rollouts.importance_clip": "every answer has the weight of its reward",
     "rollouts.check_every": "the policy does not move between sampling and learning",

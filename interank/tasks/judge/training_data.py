@@ -31,7 +31,7 @@ from interank.types import Example
 
 log = logging.getLogger(__name__)
 
-# In the work folder: the training rows as token ids, which each attempt writes anew, as the dot says.
+# In the work folder: the training rows as token ids; the dot marks what each attempt writes anew.
 _ROWS = ".rows"
 
 
@@ -120,12 +120,12 @@ def _as_shown(recipe: DistillJudge, example: Example) -> Example:
 
 
 def _validation_examples(recipe: DistillJudge, folder: Path) -> list[Example]:
-    """The validation examples that the student is examples on during training."""
+    """The validation examples that the student is tried on during training."""
     number = recipe.validation.questions
     examples = validation_sample(JudgedQuestions(folder, "validation"), number, recipe.seed) if number else []
     if recipe.validation.questions and not examples:
         log.warning(
-            "no validation question has documents of two grades, so nothing is tried and the last step is kept; "
+            "no validation question has documents of two grades, so there is no validation and the last step is kept; "
             "interank split holds questions back for validation"
         )
     return examples

@@ -64,7 +64,7 @@ class AnswerTrial:
             tokens: The token budget of an answer.
             explained: How many answers are written whole, greedily, to show them and measure their form.
             start: The start policy's probabilities, where this training is resumed.
-            reporting: The ids of the questions that are reported alone and do not choose the adapter.
+            reporting: The ids of the questions that are only reported and do not choose the adapter.
         """
         self.encoder, self.examples, self.order = encoder, list(examples), order
         self.tokens, self.explained = tokens, explained
@@ -80,7 +80,7 @@ class AnswerTrial:
     def __call__(self, model: Any) -> dict[str, float]:
         """nDCG@10 against the judgments, the grades' fit, how far they moved, and the form of whole answers.
 
-        The figures of the questions that are reported alone are named `reported/...`; the form is measured on all.
+        The figures of questions that are only reported are named `reported/...`; the form is measured on all.
         """
         engine = TransformersEngine(model)
         sampling = Sampling(self.tokens - len(self.encoder.label_lead))

@@ -15,7 +15,7 @@ def groups_of(examples: Iterable[Example]) -> list[JudgedList]:
 
 
 def sampled(lists: Iterable[JudgedList], number: int | None, seed: int) -> list[JudgedList]:
-    """A sample of `number` lists, in input order, which holds no more than that in memory; None takes all."""
+    """A sample of `number` lists in input order, drawn without holding more in memory; None takes all."""
     if number is None:
         return list(lists)
     rng = random.Random(seed)

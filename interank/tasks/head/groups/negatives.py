@@ -57,7 +57,7 @@ def _with_ranked(
         if doc_id not in documents:
             raise InputError(
                 f"run: query {query_id!r} ranks the document {doc_id!r}, which is not among the "
-                f"{counted(len(documents), 'document')} at hand; set corpus to the file of what was ranked"
+                f"{counted(len(documents), 'document')} at hand; set corpus to the file of the ranked documents"
             )
     return JudgedList(
         item.query,

@@ -142,7 +142,7 @@ def _judged(where: str, query: Query, positives: list[Document], negatives: list
     ]:
         if documents.setdefault(document.doc_id, document) != document:
             raise InputError(
-                f"{where}: the document {document.doc_id!r} stood before with another text; rename one of the two"
+                f"{where}: the document {document.doc_id!r} occurs twice with different texts; rename one of the two"
             )
         grades.setdefault(document.doc_id, grade)
     return JudgedList(query, tuple(documents.values()), tuple(grades.values()))
