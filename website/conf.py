@@ -10,7 +10,7 @@ author = "the interank authors"
 copyright = "the interank authors, Apache-2.0"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
 source_suffix = {".md": "markdown"}
-exclude_patterns = ["project/readme.md"]
+exclude_patterns = ["project/readme.md", "files"]
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4
