@@ -125,7 +125,7 @@ def test_the_given_run_wins_over_the_one_of_the_folder(tmp_path: Path) -> None:
 
 def test_a_run_of_another_task_is_refused(tmp_path: Path) -> None:
     folder = bright_folder(tmp_path / "b", {"q1": []})
-    with pytest.raises(InputError, match=r"r\.trec:1: none .*of the task b"):
+    with pytest.raises(InputError, match=r"r\.trec:1: no query id .*to the task b"):
         load(folder, run=run_file(tmp_path / "r.trec", {"elsewhere": ["d1"]}))
 
 
@@ -183,7 +183,7 @@ def test_other_qrels_need_none_in_the_folder(tmp_path: Path, inside: str) -> Non
 def test_qrels_of_other_queries_are_refused(tmp_path: Path) -> None:
     folder = bright_folder(tmp_path / "b", {"q1": []})
     (tmp_path / "qrels.txt").write_text("other 0 d3 2\n")
-    with pytest.raises(InputError, match=r"none .*queries"):
+    with pytest.raises(InputError, match=r"no query id of the qrels .*queries"):
         load(folder, qrels=tmp_path / "qrels.txt")
 
 
