@@ -93,6 +93,7 @@ def _documents(file: Path) -> Iterator[Document]:
             '{"id": ..., "text": ...} in each line'
         )
     try:
-        yield Document(str(file), file.read_text("utf-8-sig"))
+        # The end of a file's last line is not part of its text, and would change the score.
+        yield Document(str(file), file.read_text("utf-8-sig").rstrip("\r\n"))
     except UnicodeDecodeError:
         raise InputError(f"{file} is not UTF-8 text; convert it, or give JSONL") from None

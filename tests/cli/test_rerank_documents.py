@@ -117,6 +117,13 @@ def test_a_text_that_is_called_after_a_table_is_one(capsys: Capture, scorer: Pat
     assert ids(ranked(capsys, scorer, "--query", QUESTION, note, "--json")[1]) == [str(note)]
 
 
+def test_the_end_of_the_last_line_is_not_part_of_the_text(capsys: Capture, scorer: Path, tmp_path: Path) -> None:
+    for name, end in (("bare.txt", ""), ("line.txt", "\n"), ("windows.txt", "\r\n")):
+        (tmp_path / name).write_bytes(f"A red fox.{end}".encode())
+    printed = ranked(capsys, scorer, "--query", QUESTION, *sorted(tmp_path.glob("*.txt")), "--json")[1]
+    assert len({item["score"] for item in json.loads(printed)["ranking"]}) == 1
+
+
 def test_rows_that_are_none_are_told(capsys: Capture, tmp_path: Path) -> None:
     (tmp_path / "none.jsonl").write_text("\n")
     code, _, told = ranked(capsys, tmp_path / "no-such-model", "--query", QUESTION, tmp_path / "none.jsonl")
