@@ -40,7 +40,7 @@ LABEL_COLUMNS = ("score", "weight")
 INSTRUCTION = "instruction"
 """The column of queries' own instructions; only written if a query has one."""
 GROUP_ROWS = 2_000
-"""Rows of a row group in Parquet files; memory holds one group of each split, plain, in Arrow and compressed."""
+"""Rows of a row group in Parquet files. Memory holds one group of each split, as Python, Arrow and compressed rows."""
 # How far the sum of probabilities with two decimals may be from 1.
 _ROUNDED = 0.02
 # Columns that judgments made elsewhere may lack.

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from typing import Literal, get_args
 
 FittedMode = Literal["score", "reason"]
-"""The modes with scores of their own, which can be fitted."""
+"""The modes with scores of their own, which `interank fit` can fit."""
 
 GradedMode = Literal["score", "explain", "reason"]
 """`score` grades by one forward pass; `explain` also explains the grades of the top documents; `reason` explains
@@ -22,13 +22,15 @@ ThenMode = Literal[FittedMode, ListMode]
 """The modes of a command's second reranker."""
 
 RankingMode = Literal[FittedMode, ListMode, "adaptive"]
-"""The modes that rank differently; `explain` ranks as `score`. `adaptive` scores all and reasons around the cut."""
+"""The modes that rank differently; `explain` ranks as `score`. `adaptive` scores all documents, then ranks those
+around a cut-off rank again."""
 
 Mode = Literal[GradedMode, ListMode, "adaptive"]
 
 Guard = Literal["none", "fence", "contrast"]
-"""`none`: the model's grades as they are. `fence`: the document is fenced, even if the model was not trained so.
-`contrast`: the logits that the document gets without a question are subtracted, at twice the cost."""
+"""`none`: the model's grades as they are. `fence`: the prompt puts the document between marker lines, even if the model
+was not trained so. `contrast`: the logits that the document gets without a question are subtracted, at twice the
+cost."""
 
 MODES: tuple[Mode, ...] = get_args(Mode)
 FITTED_MODES: tuple[FittedMode, ...] = get_args(FittedMode)
@@ -42,7 +44,7 @@ _EXPLAINED = 3
 
 
 def graded_mode(mode: str) -> str:
-    """The mode with whose scores a mode ranks."""
+    """The mode whose scores give the ranking: `score` for `explain`, else the mode itself."""
     return "score" if mode == "explain" else mode
 
 

@@ -43,7 +43,7 @@ _TEXTS = (
     "author",
     "licence",
 )
-# A question's number: a shard is a range of them, and row groups' statistics tell which they hold.
+# The column of questions' numbers. A shard is a range of numbers; a row group's statistics give its own range.
 _QUESTION = "question"
 
 

@@ -21,7 +21,7 @@ from interank.settings import RewardRecipe
 from interank.wording import counted
 
 Subject = str
-"""A task's name for its completions: `judgments` of a document, `lists` in an order."""
+"""The kind of a task's completions, such as `judgments` of a document, or `lists` of documents in an order."""
 
 Credit = Literal["grade", "explanation", "answer"]
 """The tokens of a grade-first answer that get a reward: the grade's, those after it, or all."""
@@ -228,8 +228,8 @@ class WeightedReward:
         """The values of this process's completions, the same with several processes as with one.
 
         A judge is asked by the first process alone, for the completions of all, within one budget. A reward that
-        compares completions gets those of all processes, and in `places` the indices of this process's, the only ones
-        whose values are used.
+        compares completions gets those of all processes. Its argument `places` holds the indices of this process's
+        completions; only their values are used.
         """
         compares = isinstance(self.reward, Reward) and self.reward.compares
         if distributed.world() == 1 or not ("judge" in self.tools or compares):

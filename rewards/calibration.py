@@ -30,7 +30,7 @@ def reward(
     least: float = 0.01,
     **_: object,
 ) -> list[float | None]:
-    """One value from 0 to 1, -1 or None a completion."""
+    """One value for each completion: 0 to 1, -1 or None."""
     if rule not in ("brier", "log"):
         raise InputError(f"reward calibration: rule is {rule!r}; it has to be brier or log")
     values: list[float | None] = []

@@ -73,7 +73,7 @@ _VERBS = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    # No verb has imported torch yet.
+    # Has to come before torch is imported; no verb has imported it yet.
     wait_briefly()
     options = _parsed(arguments)
     with ending.ready(options):

@@ -224,10 +224,10 @@ class RerankOptions(Settings):
         return self
 
     def check_files(self) -> None:
-        """Check the output files: none is an input, two options name different files, and only own files are replaced.
+        """Check the output files: none is an input or named twice, and only files that rerank wrote are replaced.
 
         Raises:
-            InputError: One is not so; the message names the file.
+            InputError: A file fails a check; the message names it.
         """
         read = [file for file in (self.requests, self.run_file, self.fit, *self.files) if file]
         written = {
@@ -268,7 +268,10 @@ class RerankOptions(Settings):
 
     @property
     def kept(self) -> int | None:
-        """How many documents of a ranking are printed; with `--query` all are ranked, as there is no first stage."""
+        """How many documents of a ranking are printed; None is all.
+
+        With `--query` all documents are ranked, as there is no first stage, and `--top-k` limits the output only.
+        """
         return self.top_k if self.query else None
 
     @property
@@ -316,7 +319,7 @@ class RerankOptions(Settings):
         """The settings of `--then`'s reranker, if it is given."""
         if self.then is None:
             return None
-        # Options of MODEL hold for the same model in both places.
+        # If `--then` names MODEL again, MODEL's options apply to it too.
         again = self.then == self.model
         return self._ranker(
             self.then,

@@ -13,7 +13,7 @@ from interank import redaction
 
 # Replies are some thousands of tokens; the longest with their log-probabilities take a few megabytes.
 MOST_BYTES = 32 * 2**20
-# A single content coding, in which a byte becomes at most a thousand; nested codings would multiply that.
+# Only one coding at a time: it expands a byte to about a thousand at most, and nested codings would multiply that.
 _CODINGS = ("gzip", "deflate")
 # Shorter keys are not redacted: self-hosted servers accept any word as a key, and replies contain words.
 _LEAST_KEY = 8

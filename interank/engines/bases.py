@@ -33,7 +33,7 @@ _EXAMPLE = '{"meta-llama/Llama-3.2-3B": "/models/llama-3.2-3b"}'
 
 
 def base_facts(files: ModelFiles, out: Path) -> dict[str, str]:
-    """The manifest's entries on the base of an adapter at `out`: name, or folder relative to `out`; origin; digest."""
+    """The manifest's entries on the base of an adapter at `out`: name (or folder from `out`), origin, digest."""
     local = files.origin == _LOCAL
     place = Path(os.path.relpath(files.folder.resolve(), out.resolve())).as_posix() if local else files.name
     return {"base": place, "base_origin": files.origin, "base_digest": base_digest(files.folder)}
@@ -109,7 +109,7 @@ def student_here(name: str) -> ModelFiles | None:
 
 
 def _mapped(place: str, artifact: Artifact | None) -> str:
-    """The folder that the environment's map has for a base, by `place` or the manifest's name; else `place`.
+    """A base's folder in the environment's map, under `place` or the manifest's name; `place` if the map has neither.
 
     Raises:
         InputError: The variable holds no map of names to folders.
@@ -262,7 +262,7 @@ def _keep(place: Path, content: Mapping[str, Any]) -> None:
 
 
 def _artifact(adapter: Path) -> Artifact | None:
-    """The artifact in a folder, or the one whose PEFT folder it is; None for any other folder."""
+    """The artifact in a folder, or in its parent if the folder is an artifact's PEFT folder; None for any other."""
     folder = expanded(adapter)
     if (folder / MANIFEST).is_file():
         return open_artifact(folder, "adapter")
@@ -272,7 +272,7 @@ def _artifact(adapter: Path) -> Artifact | None:
 
 
 def _place(artifact: Artifact) -> str:
-    """The base's name, or its folder as seen from here; if the manifest has no digest, the name in the recipe."""
+    """The base's name, or its folder as seen from here; the manifest's entry as it is if there is no digest."""
     base = str(artifact.manifest["base"])
     if artifact.manifest["base_origin"] != _LOCAL or "base_digest" not in artifact.manifest:
         return base

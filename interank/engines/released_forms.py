@@ -35,11 +35,11 @@ class ReleasedForm:
     named: str
     """A pattern for the last part of a model's name, in lower case."""
     quoted: str
-    """Words of its prompt that its templates or its card quote, and those of no other model."""
+    """Words of its prompt that occur in the templates or the card of its models, and of no others."""
     kinds: tuple[str, ...]
     """The models' types (`model_type` in their configurations)."""
     length: int
-    """The most tokens of a prompt, by default, in its own code."""
+    """The default limit of a prompt in tokens, in the code that its authors released."""
     answers: tuple[str, ...]
     """The score is the logit of the first minus that of the second, if any; empty if the model writes a number."""
     instructed: bool = False
@@ -82,7 +82,7 @@ def released_form(source: str | Path) -> ReleasedForm | None:
     if folder and any((folder / own).is_file() for own in (MANIFEST, FILE)):
         return None
     if folder and (folder / PEFT).is_file():
-        # An adapter has the form of its base, and any name.
+        # An adapter has the form of its base, whatever its own name.
         base = str(read_config(folder / PEFT).get("base_model_name_or_path") or "")
         return released_form(base) if base and base != str(source) else None
     config = read_config(folder / _CONFIG) if folder and (folder / _CONFIG).is_file() else {}

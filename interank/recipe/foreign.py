@@ -47,5 +47,5 @@ def _server_keys(data: Any, place: str) -> Iterator[tuple[str, Any]]:
 
 
 def shown(place: str, value: object) -> str:
-    """A value for a message: shortened, and left out if its key is one of a secret."""
+    """A value for a message: shortened, and left out if its key names a secret."""
     return "a value that is not shown" if _SECRET.search(place) else plain_data.shown(value)

@@ -1,4 +1,4 @@
-"""Chains rerankers: each reorders the top documents of the one before; one total order, and the cost of each."""
+"""Chains rerankers: each reorders the top documents of the one before. The result is one ranking of all documents."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Chain(Ranks):
         explain: int | None = None,
         first_stage: Sequence[float] | None = None,
     ) -> QueryRanking:
-        """All documents, best first; with several links, scores are positions, n to 1.
+        """All documents, best first; scores are n to 1 by position, unless a single link ranked all documents.
 
         Raises:
             InputError: A reranker raises it.
@@ -101,7 +101,7 @@ class Chain(Ranks):
 
 
 def _joined(before: RankedDocument, now: RankedDocument) -> RankedDocument:
-    """One document's results of two links merged: the latest grade, explanation and probability, the longest cut."""
+    """One document's results of two links, merged: the latest grade, explanation and probability; the larger cut."""
     truncated = max(before.truncated, now.truncated)
     explanation = before.explanation if now.explanation is None else now.explanation
     graded = before if now.relevance is None else now

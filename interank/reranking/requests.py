@@ -1,4 +1,4 @@
-"""Reads queries with their candidates, one JSON object per line, while they are ranked."""
+"""Streams queries with their candidates from a file with one JSON object per line."""
 
 from __future__ import annotations
 

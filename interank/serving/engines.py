@@ -63,7 +63,7 @@ class Texts:
 
     @property
     def mixes(self) -> bool:
-        """True for greedy decoding: a sampled text may depend on the others in its batch."""
+        """Whether calls may share a batch: only if greedy, as a sampled text may depend on the others in its batch."""
         return self.sampling.temperature == 0
 
     def write(self, items: Sequence[Prompt], between: Between) -> list[Completion]:

@@ -63,7 +63,7 @@ def checked(section: type[Section], keys: Any, name: str) -> Section | None:
 
 
 def validated(section: type[Section], keys: Any, name: str) -> Section:
-    """Make a section from its keys, or return one that is made; `name` is the argument that error messages name.
+    """Make a section from its keys; a section is returned as it is. Error messages begin with `name`.
 
     Raises:
         InputError: A key is unknown, or its value cannot be used.

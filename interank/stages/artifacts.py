@@ -51,7 +51,7 @@ def artifacts(folder: Path) -> list[Output]:
 
 
 def clean(folder: Path) -> tuple[list[Output], list[str]]:
-    """Remove unfinished outputs from a folder; finished ones that they were to replace return to their places.
+    """Remove unfinished outputs from a folder; a finished output that was to be replaced is moved back to its place.
 
     Returns:
         The removed outputs, and a sentence on each that was not removed.

@@ -67,7 +67,7 @@ def push(source: Path, settings: PushSettings, *, dry_run: bool = False) -> Push
         folder = Path(temporary)
         kind = collected(source, folder, settings.base)
         if (folder / PEFT).is_file():
-            # An export's card has them already.
+            # The card of an export names its origins already.
             tell_origins(folder, source, named=settings.base)
         _describe(folder, settings, kind)
         refuse_traces(folder, source)

@@ -1,4 +1,4 @@
-"""Queries and documents in any form that callers give, as `Query` and `Document`; and documents sorted by scores."""
+"""Turns queries and documents of any form that callers give into `Query` and `Document`; sorts documents by scores."""
 
 from __future__ import annotations
 

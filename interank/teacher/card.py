@@ -80,7 +80,7 @@ def card(
     configs: list[dict[str, Any]] = [{"config_name": "default", "data_files": files}]
     if "explanations" in notes:
         configs.append({"config_name": "explanations", "data_files": EXPLANATIONS})
-    # The card names a licence only where that of every text allows it.
+    # The card names a licence only if the licence of every text allows it.
     about = {"license": "cc-by-sa-4.0"} if all(map(_is_share_alike, tally.licences)) else {}
     return cards.dataset_card(sections, configs=configs, **about)
 

@@ -1,4 +1,4 @@
-"""Marks for a pair's explanations, read side by side in two orders, so that marks that depend on the order show."""
+"""Marks for a pair's explanations, which a judge reads side by side in two orders, to detect position bias."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from interank.wording import counted
 LINE_TOKENS = 24
 # Tokens of the rubric, its headings and the frame around the prompt.
 RUBRIC_TOKENS = 320
-# A preference is contradicted where two orders differ by more than this in the difference of the two marks.
+# Two orders contradict each other on two explanations if they prefer different ones, and the two differences of marks
+# are further apart than this.
 _SAME = 0.2
 
 
@@ -96,7 +97,7 @@ def mark(annotator: Annotator, sets: Sequence[ExplainedPair], settings: Explanat
 
 
 def contradicted(readings: Sequence[Sequence[Mark]]) -> list[tuple[int, int]]:
-    """The pairs of explanations of which the two orders prefer different ones, by more than `_SAME` together."""
+    """The pairs of explanations on which the two orders contradict each other; see `_SAME`."""
     if len(readings) < 2:
         return []
     first, second = ([marked.mark for marked in reading] for reading in readings)

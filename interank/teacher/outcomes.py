@@ -31,7 +31,7 @@ def sorted_out(
     """Sort the pairs' outcomes; judgments over a grade's share are rejected too.
 
     Raises:
-        InputError: No grade of the training split can have so small a share.
+        InputError: `max_grade_share` is so small that no judgment of the training split could stay.
     """
     examples: list[Example] = []
     marks: list[Mark] = []

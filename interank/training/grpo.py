@@ -40,11 +40,11 @@ _DEFAULTS: dict[str, Any] = {
 
 
 def _microbatch(rollouts: PolicyRollouts, trainer: Mapping[str, Any], *, planted: bool) -> Microbatch:
-    """An upper bound of any microbatch: in a tree each prompt once, its keys and values once a completion."""
+    """Upper bounds of a microbatch. In a tree a prompt's tokens count once, its keys and values once a completion."""
     rows = trainer["per_device_train_batch_size"]
     prompts = max(1, rows // trainer["num_generations"]) if planted else rows
     longest = max(len(prompt.ids) for prompt in rollouts.prompts)
-    # Where the loss sums over grades, each grade is one more short completion, padded to the others.
+    # If the loss sums over grades, each grade adds one short completion, padded to the length of the others.
     leaves = rows + len(GRADES) * prompts
     keys = prompts * longest + leaves * (longest + rollouts.tokens)
     return Microbatch(prompts * longest + rows * rollouts.tokens, keys, rows * rollouts.tokens)
@@ -109,7 +109,8 @@ def _check_whole_queries(given: Mapping[str, Any], documents: int) -> None:
     """Require whole queries in each process's part of a batch.
 
     Raises:
-        TrainingError: A process would have parts of queries, or completions sampled in another step.
+        TrainingError: A process would get a part of a query or completions of another step, or a setting compares
+            the completions of a whole batch.
     """
     world, size, steps = (
         distributed.world(),
@@ -142,6 +143,7 @@ def run(trainer: PolicyTrainer, checkpoint: Path | None) -> Mapping[str, float]:
     """Train the adapter in place, from a checkpoint if one is given.
 
     Returns:
-        The trainer's closing figures: loss, seconds, steps, and each part's share of a step.
+        The trainer's closing figures: loss, seconds, steps, and the shares of a step's time that rollout, reward,
+        update and sync take.
     """
     return {**run_to_end(trainer, checkpoint), **summary(trainer.state.log_history)}

@@ -40,7 +40,8 @@ def see_through(
     Args:
         trainer: The trainer.
         trial: Tries the policy at intervals, to keep the best adapter; without a trial the last adapter is kept.
-        validation: The interval of trials and of recorded rollouts, and the limit of the best adapter's calibration.
+        validation: The interval of trials and of recorded rollouts, and how far the calibration error of the best
+            adapter may exceed the start's.
         collapse_detection: The limits at which the training stops.
         work: The folder of checkpoints, trials and rollouts.
         shorter: The recipe's keys that make a step smaller, named where memory is short.

@@ -150,7 +150,7 @@ def _is_bright(row: _Row) -> bool:
 
 
 def _of_hub(folder: Path) -> list[BenchmarkTexts]:
-    """A task for each name among the files of BRIGHT's subsets; long documents if there are no short ones."""
+    """The tasks of BRIGHT's hub layout, by the files' names; long documents if there are no short ones."""
     queries = _by_task(folder / "examples")
     documents = _by_task(folder / "documents") or _by_task(folder / "long_documents")
     return [
@@ -178,7 +178,7 @@ def _beir_files(folder: Path, pattern: re.Pattern[str], inner: str) -> list[Path
 
 
 def _queries(paths: Iterable[Path]) -> tuple[BenchmarkQuery, ...]:
-    """The queries that have a text, without the repeats of several splits."""
+    """The queries that have a text; a query that several splits repeat is given once."""
     queries: dict[tuple[str, str], BenchmarkQuery] = {}
     for path in paths:
         for where, row in _rows(path):

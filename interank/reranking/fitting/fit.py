@@ -71,7 +71,7 @@ class Fit:
     tried: Mapping[str, Any]
     """By part, the alternatives that were tried and their values."""
     unfused: Abstention | None = None
-    """With a fusion, the abstention rule for the model's own order, whose first documents differ."""
+    """With a fusion: the abstention rule for the model's own order, whose top document may be another."""
 
     def without_fusion(self) -> Fit:
         """The fit without its fusion, which keeps the model's own order."""

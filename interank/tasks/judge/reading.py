@@ -1,4 +1,4 @@
-"""The interface of a frozen reader of explanations: the grades they lead to, and their tokens' probabilities."""
+"""The interface of a frozen model that reads explanations: the grades that follow, and the tokens' probabilities."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ class Rollouts(PolicyRollouts):
         return {**rows, "probabilities": [list(three) for three in probabilities]}
 
     def regrade(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, float, float]]:
-        """The current policy's grade probabilities of other texts, read at once: a tool for rewards.
+        """The current policy's grade probabilities of any pairs of texts, without an explanation; a tool for rewards.
 
         Raises:
             TrainingError: Nothing was sampled yet, so there is no policy.
@@ -134,12 +134,12 @@ def whole_queries(
 ) -> list[Example]:
     """Queries in seeded order, each with exactly `documents` of its documents, of at least two grades.
 
-    A batch that is cut at multiples of `documents` then holds whole queries; a query with one grade only has
-    nothing to be ranked. The documents are spread over the grades as evenly as the query allows: where most are
-    irrelevant, grading everything 0 would be rewarded.
+    A batch that is cut at multiples of `documents` then holds whole queries. Documents of a single grade have no
+    ranking to learn, so their query is left out. The documents are spread over the grades as evenly as the query
+    allows: where most are irrelevant, grading everything 0 would be rewarded.
 
-    With `hard` pairs (query and document ids) queries without one are left out, and hard documents are taken before
-    others of their grade, which fill up the query.
+    `hard` holds pairs of query and document ids. If it is given, a query without a hard document is left out, and the
+    hard documents of each grade are taken first; other documents fill up the query.
 
     Raises:
         TrainingError: No query has `documents` documents of at least two grades.
@@ -168,7 +168,7 @@ def _pair(item: Example) -> tuple[str, str]:
 def _spread(
     items: Sequence[Example], number: int, rng: random.Random, hard: Collection[tuple[str, str]]
 ) -> list[Example]:
-    """`number` of a query's examples, drawn from its grades in turn, in input order."""
+    """`number` of a query's examples in input order; the draw takes one of each grade in turn."""
     drawn = sorted(rng.sample(range(len(items)), len(items)), key=lambda place: _pair(items[place]) not in hard)
     by_grade = grouped(drawn, lambda place: int(items[place].judgment.relevance))
     turns = zip_longest(*(by_grade[grade] for grade in sorted(by_grade, reverse=True)))

@@ -72,8 +72,8 @@ def list_rows(
 def list_row(encoder: ListEncoder, example: ListExample, max_reasoning_tokens: int) -> Row | str:
     """The list as prompt and answer; or the reason why it gives no row.
 
-    The answer is never cut: a reasoning without its end would teach to stop before the ranking. The documents make
-    room, evenly.
+    The answer is never cut: a reasoning without its end would teach to stop before the ranking. The documents are cut
+    instead, evenly.
     """
     size, answer = len(example.documents), example.ordering
     reasoning = "" if encoder.settings.form == "direct" else answer.reasoning
