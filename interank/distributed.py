@@ -38,7 +38,7 @@ _NOT_ITS_OWN = ("ACCELERATE_MIXED_PRECISION", "ACCELERATE_DYNAMO_BACKEND")
 _PATIENCE = timedelta(days=2)
 # The ids of this process and its parent, read at once, before the parent can end.
 _BORN = os.getpid(), os.getppid()
-# Set by torchrun, with which its processes have to end. Processes started by hand may outlive their shell.
+# Set by torchrun, whose processes have to end when it ends. Processes started by hand may outlive their shell.
 _AGENT = "TORCHELASTIC_RUN_ID"
 STARTER = "INTERANK_LAUNCHED_BY"
 """The variable that names the process of `--launch`."""
@@ -121,7 +121,7 @@ def begin() -> None:
 
 
 def _end_with_parent() -> None:
-    """Start a thread, once, that ends this process when torchrun has ended, as nothing else would."""
+    """Start a thread, once, that ends this process when torchrun has ended; nothing else would end it."""
     if _AGENT not in os.environ or any(thread.name == _AGENT for thread in threading.enumerate()):
         return
     process, parent = _BORN
@@ -224,7 +224,7 @@ def each_of(make: Callable[[], T]) -> list[T]:
 
 
 def dealt(items: Sequence[T], do: Callable[[Sequence[T]], Sequence[R]]) -> list[R]:
-    """Map `do` over the items, a contiguous share in each process, and return all results in order in all."""
+    """Apply `do` to a contiguous share of the items in each process; return all results, in order, in every process."""
     if world() == 1:
         return list(do(items))
     own = items[slice(*share(len(items)))]

@@ -2,8 +2,9 @@
 
 Value: the share of the explanation's letters whose script (Latin, Cyrillic, CJK and so on, by their Unicode names) the
 query or the document uses too; 0 to 1, 0 for a completion that cannot be read, None for an explanation without
-letters. A policy that drifts into another script loses, as R1-Zero did (arXiv 2501.12948, section 2.3.2, which counts
-words of the target language); languages that share a script are not distinguished.
+letters. A policy loses by drifting into another script, as R1-Zero drifted into other languages; DeepSeek-R1's reward
+against that counts words of the target language (arXiv 2501.12948, section 2.3.2). Languages that share a script are
+not distinguished.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ CREDIT = "explanation"
 def reward(
     *, completions: Sequence[str], query: Sequence[str], document: Sequence[str], **_: object
 ) -> list[float | None]:
-    """One value from 0 to 1, or None, a completion."""
+    """One value from 0 to 1, or None, for each completion."""
     values: list[float | None] = []
     for completion, question, text in zip(completions, query, document, strict=True):
         judgment = parse(completion)

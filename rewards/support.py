@@ -3,22 +3,23 @@
 A reader (the adapter from which the training starts, never the policy) gives the probability of the explanation's
 tokens. Value for a completion that grades 1 or 2: the larger of two figures,
 
-* own words: the gain in log-probability (in nats, divided by `nats`) of the words outside quotes from reading the
-  document,
+* own words: how much reading the document raises the log-probability (in nats, divided by `nats`) of the words outside
+  quotes,
 * quotes: the fall of the reader's expected grade, divided by half a grade, when the sentences with verbatim quotes of
   three words or more are taken out of the document (the deletion test, after ERASER's comprehensiveness, arXiv
   1911.03429).
 
-For a completion that grades 0: the gain of its own words from reading the question, since it has to name what the
-question needs. Each figure is clipped to 0 to 1 and multiplied by
+Value for a completion that grades 0: how much reading the question raises the log-probability of its own words, since
+it has to name what the question needs. Each figure is clipped to 0 to 1 and multiplied by
 
 * plain words: 1 where the own words have at most 4 nats a token, falling linearly to 0 at 6,
 * length: 1 up to 60 words, then 60 over their number,
 * pasting: min(1, (1 - t) / 0.3), where t is the share of words in quotes or in copied runs of 8 words or more.
 
-From the product the share of quotes that the document does not have is subtracted. Range -1 to 1; -1 for a completion
-that cannot be read, None where there is no reader. The reader reads each completion twice, and the document twice for
-one with quotes; it writes nothing. A false claim in plausible words is not noticed.
+The share of quotes that are not in the document is subtracted from the product. Range -1 to 1; -1 for a completion
+that cannot be read, None where there is no reader. The reader reads each completion twice. If a completion of grade 1
+or 2 has quotes, it also reads the document with and without their sentences. It writes nothing. A false claim in
+plausible words is not noticed.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ CREDIT = "explanation"
 UNREADABLE = -1.0
 # The share of an explanation that may be copied without loss.
 _MOST = 0.7
-# The fall of the expected grade that is worth 1; the nats a token, and the words, above which the value falls.
+# In order: the fall of the expected grade that is worth 1; the nats per token, and the words, above which it falls.
 _FALL, _SURPRISE, _WORDS = 0.5, 4.0, 60
 
 
@@ -57,7 +58,7 @@ def reward(
     nats: float = 5.0,
     **_: object,
 ) -> list[float | None]:
-    """One value from -1 to 1, or None, a completion."""
+    """One value from -1 to 1, or None, for each completion."""
     values: list[float | None] = []
     rows: list[_Row] = []
     orders = order or ["grade_first"] * len(completions)

@@ -32,8 +32,8 @@ class Tolerance:
 
 
 # By the certificate of a SmolLM2-135M adapter (docs/parity.md), with a margin for other models: its largest differences
-# were 0.0001, 0.11 and 0.39. A model in bfloat16 differs from itself nearly as much as with its first token doubled, so
-# only the exact tolerance shows faults reliably.
+# were 0.0001, 0.11 and 0.39. In bfloat16 a sound model is nearly as far from the reference as one that gets its
+# first token twice, so only the exact tolerance shows faults reliably.
 TOLERANCES: Mapping[Kind, Tolerance] = {
     "exact": Tolerance(0.01, 0.98, 0.02),
     "rounded": Tolerance(0.2, 0.95, 0.05),

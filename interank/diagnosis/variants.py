@@ -31,7 +31,7 @@ from interank.tasks.sources import Source, find_source
 
 BATCH = 64
 Numbers = Literal["float32", "bfloat16", "bfloat16 layers"]
-"""The number format of all computation; "bfloat16 layers" rounds the gated layers alone, as `--precision bfloat16`."""
+"""The number format of all computation; "bfloat16 layers" rounds the gated MLPs alone, as `--precision bfloat16`."""
 
 Adapter = Literal["none", "apart", "folded", "merged"]
 """No adapter; one beside its base; folded into it in float32; or merged and rounded to bfloat16 (`interank merge`)."""
@@ -129,7 +129,7 @@ def available_variants(source: Source, targets: ParityTargets) -> tuple[list[Var
 
 
 def exports_at(name: str) -> list[Variant]:
-    """The variants of an exported judge by each tool that can read it, with and without batches; none if no export."""
+    """The variants of an exported judge: each tool that reads it, with and without batches. Empty if none is there."""
     export = read_form(Path(name))
     if export is None:
         return []

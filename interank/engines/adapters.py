@@ -221,7 +221,7 @@ def _fill(model: PeftModel, folder: Path, name: str) -> None:
         raise _unfit(folder, model, error) from None
     places = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers(remove_duplicate=False))
     lacking = {*report.missing_keys}
-    # The file names a weight that several modules share only once.
+    # The file holds a shared weight under one name only; `report` then lists its other names as missing.
     filled = {id(place) for key, place in places.items() if key not in lacking}
     missing = [
         key

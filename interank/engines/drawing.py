@@ -10,9 +10,9 @@ import torch
 class Draw:
     """Chooses tokens for the texts of a call; each text has random numbers of its own, whatever batch it is in.
 
-    On a CPU an exponential variate is drawn for each token of the vocabulary, as in torch's own multinomial. To other
-    devices that many numbers would have to be copied, so they get one uniform number a text and invert the
-    distribution. A seed therefore means the same on every CPU, and the same on every other device.
+    On a CPU an exponential variate is drawn for each token of the vocabulary, as in torch's own multinomial. Other
+    devices would have to be sent all these numbers, so they get one uniform number for each text and use inverse
+    transform sampling. A seed therefore draws alike on all CPUs, and alike on all other devices; the two differ.
     """
 
     def __init__(self, texts: int, temperature: float, seed: int, before: int = 0) -> None:
@@ -59,11 +59,11 @@ def inverse(shares: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
         shares: Probabilities, of shape (rows, vocabulary).
         numbers: One for each row, at least 0 and less than 1.
     """
-    # In float32 the sum over a vocabulary would be off by more than the least likely tokens weigh.
+    # In float32 the error of the sum over a vocabulary would exceed the probabilities of the least likely tokens.
     sums = shares.double().cumsum(-1)
     whole = sums[:, -1]
-    # If rounding took the product up to the whole, no token would pass it.
+    # Rounding may raise the product to the whole sum, which no cumulative sum exceeds.
     below = torch.minimum(numbers * whole, torch.nextafter(whole, torch.zeros_like(whole)))
     tokens = torch.searchsorted(sums, below[:, None], right=True)[:, 0]
-    # NaN probabilities pass no number either; the caller sees NaN in the log-probability.
+    # No sum of NaN probabilities exceeds a number either; the caller sees NaN in the log-probability.
     return tokens.clamp(max=shares.shape[-1] - 1)

@@ -51,7 +51,7 @@ class RewardAdapter:
 
         Args:
             model: A causal language model, with an adapter or without.
-            place: An output of `interank reward`, whose base the model is.
+            place: An output of `interank reward` that was trained on this model as its base.
             tokenizer: The base's tokenizer.
 
         Raises:
@@ -64,7 +64,7 @@ class RewardAdapter:
         self.encoder = PairEncoder(tokenizer, settings)
         taken = {*model.peft_config} if isinstance(model, PeftModel) else set()
         self._name = next(name for name in _names() if name not in taken)
-        # PEFT draws random weights first, makes the adapter trainable, and `beside` sets evaluation mode.
+        # Undo side effects: PEFT draws random weights and makes the adapter trainable, `beside` sets evaluation mode.
         with _as_before(model), torch.random.fork_rng():
             self.model: PeftModel = beside(model, place / "adapter", self._name)
         with self._reading():
@@ -140,7 +140,7 @@ def require_same(reward: Artifact, policy: Artifact, base: ModelFiles) -> None:
             f"policy's own: interank reward RECIPE student={base.name}"
         )
     theirs, ours = (str(each.manifest.get("prompt_hash")) for each in (reward, policy))
-    # Whether documents are fenced changes no explanation.
+    # A fence around documents changes no explanation, so wordings with and without it count as the same.
     here = {PromptSettings(fence=fence).wording for fence in (False, True)}
     if theirs != ours and not {theirs, ours} <= here:
         raise InputError(

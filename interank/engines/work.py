@@ -67,10 +67,11 @@ def work_of_writing(prompts: Sequence[Prompt], lengths: Sequence[int]) -> Work:
 def flops(config: Any, work: Work) -> float | None:
     """Floating-point operations of the work in a dense decoder of this `transformers` configuration.
 
-    They are two for each weight of the linear layers and token, four for each attended position, head dimension and
-    layer (Kaplan et al., arXiv 2001.08361, table 1, with the attention at its true lengths). An unmerged adapter is not
-    counted, and the last generated token, which is not read, is: below 1% each. None if the configuration is not that
-    of a dense Llama, or has layers that do not attend to all tokens before.
+    Each token takes two operations for each weight of the linear layers, and in each layer four for each attended
+    position and dimension of the query heads (Kaplan et al., arXiv 2001.08361, table 1, with the attention at its true
+    lengths). The vocabulary's head counts only where logits were computed. An unmerged adapter is not counted. The last
+    generated token is counted, although the model never reads it. Either changes the result by less than 1%. None if
+    the configuration is not that of a dense Llama, or has layers that do not attend to all tokens before.
     """
     if {*(getattr(config, "layer_types", None) or ())} - {"full_attention"}:
         return None

@@ -27,12 +27,12 @@ def diagnose(
     *,
     seed: int,
 ) -> dict[str, Any]:
-    """Compare a reranker's probabilities with the qrels, its confidence with its `values`, its quotes with the text.
+    """Compare a reranker's probabilities with the qrels, its confidence with `values`, its quotes with the documents.
 
     Args:
         tasks: The evaluated tasks.
         rankings: The reranker's rows; documents without qrels count as irrelevant, as in every measure.
-        values: The first measure by task and query.
+        values: The value of the evaluation's first measure, by task and query.
         relevant_from: The lowest qrels grade that counts as relevant.
         seed: Seeds the bootstrap of intervals.
 

@@ -1,4 +1,4 @@
-"""Fits fusion with the first stage, calibration and abstention on an evaluation's queries."""
+"""Fits three things on an evaluation's queries: fusion with the first stage, calibration, and abstention."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ class FitSettings:
     coverage: float = 0.8
     """The share of queries to answer."""
     label_mass: float = 0.5
-    """The lowest label mass of the first document with which a query is answered."""
+    """The label mass that a query's first document needs for the query to be answered."""
 
 
 def own_grades(rows: Rankings) -> bool:
-    """True if the scores are a model's own: a chain's are positions, and a fitted system's are fused already."""
+    """True if the scores come from a model's grades. A chain's are positions; a fitted system's are already fused."""
     return not any(
         "stages" in row or "fit" in row or any(item["probabilities"] is None for item in row["ranking"])
         for row in rows.values()

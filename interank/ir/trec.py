@@ -25,7 +25,7 @@ QRELS_COLUMNS = "4 columns (query, iteration, document, relevance) or 3 (query, 
 RUN_COLUMNS = "6 columns (query, Q0, document, rank, score, tag)"
 
 _HEADER_STARTS = frozenset({"query-id", "query_id", "qid"})
-# No collection has longer grades, and Python refuses a number of thousands of digits. Tables of floats write 1.0.
+# At most nine digits: no collection has more, and Python refuses thousands of digits. Tables of floats write 1.0.
 _INTEGER = re.compile(r"([+-]?[0-9]{1,9})(?:\.0*)?")
 # Blanks that separate no columns: all but the last of several, and those at the end of a line.
 _PADDING = re.compile(rb" +(?=[ \n])")
@@ -107,7 +107,8 @@ def read_qrels(path: Path) -> list[Qrel]:
     """Read human judgments, in file order: TREC's four columns or BEIR's three under an optional header.
 
     Columns are separated by tabs if the line has a tab, so that ids may hold blanks, otherwise by blanks. Lines
-    that start with `#` are comments. A commented row is one too, if other lines have its query id without the `#`.
+    that start with `#` are comments. One that looks like a row is a comment only if other lines have its query id
+    without the `#`; otherwise it is refused.
 
     Raises:
         InputError: Wrong columns, a relevance that is no integer, a repeated pair, a query id that begins with `#`, or

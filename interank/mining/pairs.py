@@ -114,7 +114,7 @@ def mine_in(
 
 
 def _fates(drawn: int, repeated: int, eligible: int, sizes: Sequence[int]) -> dict[str, int]:
-    """The counts of a site's eligible questions by their outcome; `sizes` are the numbers of documents of each."""
+    """The counts of a site's eligible questions by outcome; `sizes` has the number of documents of each question."""
     paired = sum(map(bool, sizes))
     return {
         "undrawn_questions": eligible - drawn,

@@ -36,7 +36,7 @@ Value = TypeVar("Value")
 def find_table(path: Path, columns: ColumnsRecipe) -> QuestionTable | None:
     """The table of questions at a path, or with that name on the hub; None if the path is something else."""
     if (path / MANIFEST).is_file():
-        # The only folder that counts is one of imported questions; other tables are named by their file.
+        # Only a folder of imported questions counts as a table; other tables are named by their file.
         artifact = open_artifact(path, "questions")
         own = ColumnsRecipe.model_validate(artifact.manifest["columns"])
         return QuestionTable(tables.Table(path / QUESTIONS_FILE), str(artifact.manifest["site"]), own)
@@ -56,7 +56,7 @@ class QuestionTable:
     _numbers: dict[str, int] = field(default_factory=dict)
 
     def store(self, store: Store) -> tuple[int, int]:
-        """Store every post and link; return the number of skipped rows, and 0 for posts of other kinds.
+        """Store every post and link; return the number of skipped rows, and 0: a table has no posts of other kinds.
 
         Raises:
             InputError: No row can be used.
@@ -201,7 +201,7 @@ def kept_rows(table: tables.Table) -> Iterator[tables.Row]:
 
 
 def _answers(row: Mapping[str, Any], columns: ColumnsRecipe) -> Iterator[Mapping[str, Any]]:
-    """The answers of a row: a list of objects or texts, or the text of one."""
+    """The answers of a row, which its cell holds as a list of objects or texts, or as a single text."""
     cell = row.get(columns.answers)
     if values.is_missing(cell):
         raise BadRowError(f"{columns.answers} is missing, where answers are needed")

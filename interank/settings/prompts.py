@@ -17,14 +17,14 @@ Quantisation = Literal["auto", "nf4", "none"]
 
 
 class InstructedSettings(Settings):
-    """Instructions for judging. An empty one is left out of prompts, and unset fields out of what artifacts record."""
+    """Instructions for judging. Prompts leave out an empty one, and artifacts record only the fields that are set."""
 
     instruction: Annotated[str, AfterValidator(str.strip)] = Field("", exclude_if=not_)
-    """How documents are to be judged, as `judge for a lawyer: what cites statutes helps`, for queries without an
-    instruction of their own. It stands before the query, and its tokens count as the query's."""
+    """How documents are to be judged, such as `judge for a lawyer: what cites statutes helps`. It applies to queries
+    without an instruction of their own. It stands before the query, and its tokens count as the query's."""
     instructed: bool = Field(False, exclude_if=not_)
-    """True if training queries had instructions of their own. `distill` sets it; ranking with an instruction warns
-    where it is false."""
+    """True if training queries had instructions of their own; `distill` sets it. Ranking a query that has one warns if
+    the model learned from none."""
 
     @property
     def follows(self) -> bool:
@@ -33,7 +33,7 @@ class InstructedSettings(Settings):
 
     @property
     def shown_instruction(self) -> str:
-        """The instruction, or its placeholder, in the prompt's wording that artifacts record."""
+        """The instruction in the recorded wording of prompts: its text, or a placeholder if queries bring their own."""
         return self.instruction or ("{instruction}" if self.instructed else "")
 
     def instruction_of(self, query: Query) -> str:

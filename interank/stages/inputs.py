@@ -100,7 +100,7 @@ def _forget(out: Path) -> None:
 
 
 def require_judge(source: Source, verb: str) -> None:
-    """Raise unless the model is a judge, as the verb compares scores of single documents.
+    """Raise unless the model is a judge; the command `interank VERB` compares scores of single documents.
 
     Raises:
         ArtifactError: The adapter is of another task.
@@ -117,7 +117,7 @@ def refuse_taken(out: Path, *read: Path) -> None:
     """Raise where the place of a model is taken.
 
     Raises:
-        ArtifactError: Something exists there, or the place is one that other files need.
+        ArtifactError: Something exists there, or the place cannot be an output; see `output_folder`.
     """
     if is_taken(output_folder(out, read=read)):
         raise ArtifactError(f"{out} exists; choose another --out, or remove it")

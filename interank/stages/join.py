@@ -1,4 +1,4 @@
-"""join: makes of the shards of one recipe the output of a whole run: judgments, or an evaluation."""
+"""join: puts the shards of one recipe together into the output of a whole run: judgments, or an evaluation."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def openers(recipe: EvaluateRecipe, adapters: Sequence[tuple[str, Path]]) -> Ope
 def reranked(
     recipe: EvaluateRecipe, tasks: Sequence[Task], name: str, open_it: Callable[[], RankQuery], place: Workplace
 ) -> Rankings:
-    """Rank every query that is not ranked yet; the reranker is opened only if there is one."""
+    """Rank every query that is not ranked yet; the reranker is opened only if there is such a query."""
     ledger = _ledger(place, name)
     _Ranking(recipe, tasks, waiting_for(tasks)).run(name, open_it, ledger)
     return {(row["task"], row["query_id"]): row for row in ledger.rows()}
@@ -60,7 +60,7 @@ def rank_shard(
 
 
 def take_over(shards: Sequence[Artifact], names: Iterable[str], place: Workplace) -> None:
-    """Put the shards' rankings, if there are shards, into the place of this run's.
+    """Store the shards' rankings, if there are shards, where this run would store its own.
 
     Raises:
         ArtifactError: An input has changed since the shards were made.

@@ -28,7 +28,7 @@ PREFIX = "validation/"
 
 
 def read_training(folder: Path, *, running: bool = False) -> Log:
-    """The log of a training, empty where there is none; of a running one its complete lines.
+    """The log of a training, empty if there is none. A running training's last line is left out if it is incomplete.
 
     Raises:
         InputError: A whole line is not a JSON object.
@@ -36,7 +36,7 @@ def read_training(folder: Path, *, running: bool = False) -> Log:
     log, tried = (
         read_log(folder / name, whole_lines=running) if (folder / name).is_file() else [] for name in (LOG, TRIALS)
     )
-    # The log of steps lacks the trial before the first step.
+    # `log.jsonl` lacks the trial before the first step; `trials.jsonl` has it.
     known = {row.get("step") for row in log if any(key.startswith(PREFIX) for key in row)}
     begun = [
         {key if key == "step" else f"{PREFIX}{key}": value for key, value in row.items()}

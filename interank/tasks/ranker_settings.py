@@ -1,4 +1,4 @@
-"""The settings of a reranker to open: one value for the command line, the stages and Python."""
+"""The settings with which a reranker is opened, shared by the command line, the stages and the Python interface."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class RankerSettings:
     """Which model ranks, in which mode, on which engine, and with which fit of its scores."""
 
     model: str | None
-    """An output of distill or rl, a PEFT adapter's folder, a model's folder or its name on the hub; None where `loaded`
-    has it."""
+    """An output of distill or rl, a PEFT adapter's folder, a model's folder or its name on the hub; None if `loaded` is
+    given."""
     mode: Mode = "score"
     max_reasoning_tokens: int = 256
     """The token budget of an explanation, or of the reasoning about a window."""

@@ -1,4 +1,4 @@
-"""The wordings of made faults: parts combined at random, so that a model cannot learn whole sentences by heart."""
+"""Wordings of faults that are made on purpose: parts combined at random, so that no model learns whole sentences."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from interank.teacher.annotate import Annotator, Rejection, cut
 from interank.teacher.leaks import leak
 from interank.wording import counted
 
-# Tokens a document of the ranking where no tokenizer counts them: ` > [12]` has five in most tokenizers.
+# The tokens of a ranking per document, where no tokenizer counts them: ` > [12]` has five in most tokenizers.
 _RANKING_TOKENS = 6
 
 
@@ -34,7 +34,7 @@ class OrderedList:
 
 
 ListOutcome = OrderedList | Rejection | None
-"""None where the budget ended before there was one."""
+"""None where the budget ended before the teacher's reply."""
 
 
 def order_lists(annotator: Annotator, lists: Sequence[JudgedList], settings: OrderingsRecipe) -> list[ListOutcome]:

@@ -13,14 +13,14 @@ import numpy
 
 
 class Questions:
-    """Counts different questions; it holds eight bytes a question where the question's rows follow each other."""
+    """Counts distinct questions. It keeps eight bytes for each run of consecutive rows with the same question."""
 
     def __init__(self) -> None:
         self._seen = array("Q")
         self._last = ""
 
     def add(self, query_id: str) -> None:
-        """Count a row's question; a search query counts as its question."""
+        """Count a row's question; a search query counts as the question that it was written for."""
         name = query_id.partition("#")[0]
         if name != self._last:
             self._last = name

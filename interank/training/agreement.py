@@ -20,7 +20,7 @@ _EXACT = 1e-3
 
 
 class Agreement:
-    """Judges the difference at each check by a limit, or where none is known by the level of the first checks."""
+    """Compares the difference at each check with a limit; where none is known, with the level of the first checks."""
 
     def __init__(self, recipe: RolloutsRecipe) -> None:
         self.recipe = recipe
@@ -54,8 +54,8 @@ class Agreement:
             history: The trainer's log, with the earlier checks of a resumed training.
 
         Raises:
-            TrainingError: The difference is more than rounding, so that the policy which is rewarded is not the one
-                which is trained.
+            TrainingError: The difference is more than rounding: the policy that writes the completions is not the one
+                that is trained.
         """
         recipe = self.recipe
         limit = recipe.tolerance or (_EXACT if dtype == torch.float32 else None)

@@ -51,7 +51,7 @@ class FusedHead:
 
 
 def let_read_exactly(model: Any, *, temperature: float, exact: Callable[[], Sequence[int]]) -> None:
-    """Have the fused head that TRL gave a causal language model score some tokens in float32.
+    """Make TRL's fused head of a causal language model score some tokens in float32.
 
     Args:
         model: A model after TRL's `add_fused_lm_head`.

@@ -1,4 +1,4 @@
-"""Records rollouts to read: for some steps a query's completions with the value of each reward."""
+"""Records rollouts for people to read: at some steps, a query's completions with the value of each reward."""
 
 from __future__ import annotations
 

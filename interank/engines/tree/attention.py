@@ -20,7 +20,7 @@ from interank.errors import TrainingError
 
 # transformers passes on a mask of four dimensions as it is; attention along a tree ignores it.
 _NO_MASK = (1, 1, 1, 1)
-# Queries of one call on a CPU, where attention also computes what a mask hides.
+# The most queries of one call on a CPU, where attention computes even what a mask hides.
 _QUERIES = 128
 _ATTENTION = "interank_shared_prefix"
 
@@ -133,19 +133,19 @@ def attend(
         key: Of shape (1, key heads, tokens, size).
         value: Of the same shape.
         tree: The tree of the tokens.
-        before: Keys and values of the path read before the row, for trunks that follow a part of it.
+        before: Keys and values of the path read before the row; trunks under `ROOT` follow its first `after` places.
         window: How many tokens each token attends to, itself included; None for all.
         options: Of `scaled_dot_product_attention`.
 
     Returns:
         Of shape (1, tokens, heads, size).
     """
-    # One split for all pieces: the gradient of each slice would be as large as the row, that of the split is one row.
+    # One split, not a slice for each piece: each slice has a gradient as large as the row, the split only one.
     segments: list[Trunk | Leaves] = sorted((*tree.trunks, *tree.leaves), key=attrgetter("start"))
     sizes = [segment.end - segment.start for segment in segments]
     pieces = zip(*(torch.split(states, sizes, 2) for states in (query, key, value)), strict=True)
     read = before or (key[:, :, :0], value[:, :, :0])
-    # Only paths of trunks with successors are kept: a piece of many short texts has many trunks.
+    # Only trunks with successors keep their path, to save memory: a piece of many short texts has many trunks.
     continued = {segment.parent for segment in segments}
     paths: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
     trunks = 0
@@ -185,7 +185,7 @@ def _leaves(
 def _causal(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, window: int | None, options: dict[str, Any]
 ) -> torch.Tensor:
-    """Attention of the last tokens of `key` to those before them; (batch, tokens, heads, size)."""
+    """Causal attention of the tokens of `query`, which are the last ones of `key`; (batch, tokens, heads, size)."""
     width = query.shape[2]
     if query.device.type == "cpu" and width > _QUERIES and not torch.is_grad_enabled():
         # Each block leaves out what none of its queries sees.
@@ -197,7 +197,7 @@ def _causal(
         ]
         return torch.cat(blocks, 1)
     if window is not None and window < key.shape[2]:
-        # What the first token does not see, none of the others does.
+        # Tokens before the first query's window are in no other query's window.
         key, value = key[:, :, -(width + window - 1) :], value[:, :, -(width + window - 1) :]
         before = key.shape[2] - width
         places = (

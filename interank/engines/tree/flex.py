@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 # The lowest compute capability on which torch tests FlexAttention, and the smallest head that its kernels take.
 _CAPABILITY, _LEAST_SIZE = (8, 0), 16
-# As many as dynamo allows in all: kernels are compiled for each bucket of lengths, window and kind of gradient.
+# The most compiled kernels, as many as dynamo allows: one for each bucket of lengths, window and kind of gradient.
 _COMPILED = 256
 # The tolerated relative distance from plain attention: bfloat16 gives 0.004, a fault more than 0.5.
 _NEAR = 0.03
@@ -69,7 +69,7 @@ def followed(model: Any, tree: PrefixTree) -> TreeForward:
     """The tree with the way in which this model's layers compute it on its device."""
     device = tree.ids.device
     why = why_not(device, Heads.of(model))
-    # A CPU lacks only gradients, which ranking does not need.
+    # On a CPU FlexAttention lacks only gradients, which ranking does not need, so there is nothing to log.
     if torch.is_grad_enabled() or device.type != "cpu":
         _tell(device, why)
     return TreeForward(tree, not why)
@@ -100,7 +100,7 @@ def attend_at_once(
 ) -> torch.Tensor:
     """As `attend`, with a tree's mask in place of the tree; of shape (1, tokens, heads, size)."""
     kind, tokens = query.device.type, query.shape[2]
-    # As scaled_dot_product_attention does by itself.
+    # Cast under autocast, as scaled_dot_product_attention does by itself.
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else query.dtype
     length, seen = mask.seq_lengths
     if before is not None:

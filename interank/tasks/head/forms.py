@@ -1,4 +1,4 @@
-"""A head in the forms of other tools, sentence-transformers' CrossEncoder and ONNX, checked against its own scores."""
+"""Exports of a head as sentence-transformers' CrossEncoder or as ONNX, checked against the head's own scores."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ _POOLING = {
 
 
 def write_form(head: Head, folder: Path, form: Form) -> list[float]:
-    """Write the folder, and return the differences of its scores from the head's own, on pairs that fit.
+    """Write the folder, and return how far its scores are from the head's own, on pairs that need no cut.
 
     Raises:
         ModelError: The form cannot be written, or its scores are not the head's.
@@ -105,7 +105,7 @@ def write_form(head: Head, folder: Path, form: Form) -> list[float]:
 
 
 def _logits(folder: Path, rows: Any) -> list[float]:
-    """The folder's logits by transformers alone, with its own rule of the pad token."""
+    """The folder's logits, computed by transformers alone, with its own handling of the pad token."""
     model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32, trust_remote_code=False)
     with torch.inference_mode():
         logits: list[float] = model.eval()(**rows).logits[:, 0].tolist()

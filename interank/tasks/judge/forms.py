@@ -27,7 +27,7 @@ Numbers = Literal["float32", "bfloat16"]
 FILE = "export.json"
 """Describes an exported folder."""
 SENTENCE_TRANSFORMERS: dict[Numbers, str] = {"float32": "5.5", "bfloat16": "6.2"}
-"""The oldest version that opens an export; float32 layers behind bfloat16 weights came later."""
+"""The oldest version that opens an export; to keep layers in float32 after bfloat16 weights takes the later one."""
 GRADES = {0: "irrelevant", 1: "partially relevant", 2: "relevant"}
 VLLM_PREFIX = "Interank"
 """Begins the names of the architectures that the vLLM plugin registers."""
@@ -109,7 +109,7 @@ def write_form(
 def describe(encoder: PromptEncoder, to: JudgeForm, numbers: Numbers) -> Export:
     """The description of an export."""
     settings, frame = encoder.settings, encoder.graded
-    # `max_length` has room for an answer; an export needs it for the label's lead alone.
+    # `max_length` includes room for a whole answer; an export needs room for the label's lead alone.
     whole = settings.max_length - LABEL_ROOM + len(encoder.label_lead)
     around = sum(len(part) for part in frame)
     longest = min(whole, around + encoder.query_room(settings.instruction) + settings.max_document_tokens)

@@ -33,8 +33,8 @@ _ASK: dict[ListForm, str] = {
     ),
 }
 
-# The wording that DeAR's adapter is run with (DataScienceUIBK/DeAR-Reranking, listwise_rerank/prompts.py), which
-# follows RankGPT's: a turn a passage, numbers from 1, whitespace run together, 300 words of each.
+# The wording that DeAR's adapter is run with (DataScienceUIBK/DeAR-Reranking, listwise_rerank/prompts.py). It follows
+# RankGPT's: each passage has a turn of its own and a number from 1, and is shown as its first 300 words on one line.
 _DEAR_SYSTEM = "You are RankLLM, an assistant that ranks passages by relevance to the query."
 _DEAR_TASK = (
     "I will provide you with {size} passages, each indicated by number identifier [].\n"
@@ -52,7 +52,7 @@ _DEAR_ASK = (
 )
 DEAR_WORDS = 300
 
-# A number with its brackets, either of which may be missing, bold or quoted as code, with a grade as in `[3](4)`.
+# A number in brackets, of which either may be missing. It may be bold or code, and a grade may follow: `[3](4)`.
 _NUMBER = r"[*`]{0,3}(?:\[\s?)?(?<!\d)\d+(?:\s?\])?(?:\s?\(\d+\))?[*`]{0,3}"
 _CHAIN = re.compile(rf"{_NUMBER}(?:\s{{0,8}}[>=]\s{{0,8}}{_NUMBER})*")
 _LED_CHAIN = re.compile(rf"[\s*`:]{{0,8}}(?:\[\s?(?=\[))?({_NUMBER}(?:\s{{0,8}}[>=,]\s{{0,8}}{_NUMBER})*)")
@@ -62,7 +62,7 @@ _LEAD = re.compile(r"^[\s#*_`>-]{0,16}(?:(?:final\s+)?(?:re-?)?ranking[*_`]{0,3}
 # What may follow a ranking at the end of a text: closing marks, or the beginning of a number that was cut off.
 _END = re.compile(r"(?:\s{0,8}>\s{0,8}\[?)?[\s.*`'\"]*+(?:</answer>)?\s*+")
 _REST_OF_LINE = re.compile(r"[^\S\n]*+[.*`'\"\]]*+[^\S\n]*+(?:</answer>|\n|\Z)")
-# More digits than any window has documents; Python refuses to read numbers of thousands.
+# The most digits of a number that is read: no window has so many documents, and Python refuses thousands of digits.
 _LONGEST_NUMBER = 6
 
 
@@ -109,8 +109,8 @@ def render(
 ) -> list[dict[str, str]]:
     """The chat messages that ask for a ranking: documents numbered from 1 in the order given, and never their ids.
 
-    Each document is one line, so that it cannot begin another one by a line like `[7] ...`. DeAR's form has no place
-    for an instruction.
+    Each document is one line, so that no line in it, such as `[7] ...`, passes for another document. DeAR's form has no
+    place for an instruction.
     """
     shown = [as_shown(text, form) for text in documents]
     if form == "dear":
@@ -141,9 +141,9 @@ def answer(positions: Sequence[int], reasoning: str = "", form: ListForm = "reas
 def parse(text: str, size: int) -> Ordering | None:
     """Read the final answer of a reply about `size` documents; None if it holds no ranking.
 
-    The answer follows the last `</think>`, and there the last line that begins with `Ranking:` (or
-    `### Final Reranking:`, or `<answer>`); without such a line it is the chain `[2] > [1]` that ends the text. Numbers
-    anywhere else are part of the reasoning, so that an answer cut off by its budget has no ranking.
+    Only the text after the last `</think>` is searched. The answer follows the last `Ranking:` that begins a line there
+    (or `### Final Reranking:`, or `<answer>`). Without such an answer it is the chain, like `[2] > [1]`, that ends the
+    text. Numbers anywhere else are part of the reasoning, so that an answer cut off by its budget has no ranking.
     """
     thought, closed, rest = text.rpartition("</think>")
     if "<think>" in rest:
@@ -205,7 +205,7 @@ def _last(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
 def _is_ranking(chain: str, text: str, end: int) -> bool:
     """True where the chain after a lead is a ranking, and not the beginning of a sentence about one.
 
-    A single number has to be in brackets and alone on its line, several in brackets or alone on theirs.
+    A single number has to be in brackets and alone on its line. A chain has to be in brackets, or alone on its line.
     """
     bracketed = bool(_BRACKETED.search(chain))
     alone = bool(_REST_OF_LINE.match(text, end))

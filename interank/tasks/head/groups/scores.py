@@ -18,7 +18,7 @@ from interank.judgments import JudgedList
 from interank.types import Document, Example, Query
 
 FILE = "teacher_scores.jsonl"
-# Stands for a probability of 0, which is one below the precision of the teacher's numbers.
+# Stands in for a probability of 0: a small one that the teacher's numbers are too coarse to show.
 _LEAST = 1e-6
 
 
