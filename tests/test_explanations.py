@@ -57,7 +57,7 @@ def test_a_kind_is_honest_or_a_fault() -> None:
     [
         ({"kind": "nonsense"}, "kind is 'nonsense', where one of honest, other_document"),
         ({"writer": "somebody"}, "writer is 'somebody', where one of teacher, student, program is needed"),
-        ({"kind": "padding"}, "writer is teacher, where a fault, here padding, is the program's"),
+        ({"kind": "padding"}, "writer is teacher, but kind padding is a fault, and faults are written by the program"),
         ({"split": "test"}, "split is 'test', where one of train, validation is needed"),
         ({"dropped": "lost"}, "dropped is 'lost', where one of null, contradicted"),
         ({"mark": 1.5}, "mark: 1.5 is no finite number"),

@@ -89,7 +89,7 @@ def test_what_is_no_part_is_told(tmp_path: Path) -> None:
         list(read_pairs(tmp_path))
     write_pairs(several(2), tmp_path)
     (tmp_path / PAIRS / PART).write_bytes(b"no parquet")
-    with pytest.raises(InputError, match="is no part of pairs"):
+    with pytest.raises(InputError, match="is no Parquet file of pairs"):
         list(read_pairs(tmp_path))
 
 

@@ -190,7 +190,7 @@ class RerankOptions(Settings):
         if self.mode == "adaptive" and (self.fit or self.explain):
             raise ValueError("--fit and --explain do not work with mode adaptive; leave them out")
         if self.head and (self.mode != "score" or self.engine != "transformers"):
-            raise ValueError("--head belongs to mode score on engine transformers; leave it out, or the others")
+            raise ValueError("--head works only with --mode score and --engine transformers; leave --head out, or change those")
         return self
 
     @model_validator(mode="after")
@@ -212,8 +212,8 @@ class RerankOptions(Settings):
     def _memory_is_of_transformers(self) -> RerankOptions:
         if self.memory is not None and (self.engine != "transformers" or self.head or self.domain):
             raise ValueError(
-                "--memory belongs to language models on --engine transformers; leave it out, or the other engine, "
-                "--head and --domain"
+                "--memory works only with language models on --engine transformers; leave --memory out, or the other "
+                "--engine, --head and --domain"
             )
         return self
 

@@ -171,8 +171,8 @@ class Opener:
         engine = ServerEngine(server.model or self._source.files.name, server, vocabulary=self.encoder.vocabulary)
         if "label_logits" not in engine.abilities:
             raise ModelError(
-                f"{engine.device} returns no probabilities of the grades, which are what is compared; start it with "
-                "`vllm serve`, or give the name that it has for the model"
+                f"{engine.device} returns no probabilities of the grades, and those are compared; start it with "
+                "`vllm serve`, or give the name by which it serves the model"
             )
         return engine
 

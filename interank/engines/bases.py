@@ -70,8 +70,8 @@ def find_base(adapter: Path | Artifact, base: str | None = None) -> ModelFiles:
     if artifact and (difference := _differs(artifact, files)):
         if not base:
             raise ModelError(
-                f"{difference}; give --base NAME_OR_DIR with the one that it was trained on, or with this one to use "
-                "it all the same"
+                f"{difference}; give --base NAME_OR_DIR: the base that it was trained on, or this one, if "
+                "you want it nevertheless"
             )
         _warn(f"{difference}; it is used because --base names it")
     return files

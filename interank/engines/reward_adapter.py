@@ -162,7 +162,7 @@ def require_reads(reward: Artifact, tokens: int) -> None:
     if most is not None and tokens > most:
         raise InputError(
             f"{reward.path} reads {most} tokens of an explanation, and max_completion_tokens lets the policy write "
-            f"{tokens}, of which the reward would ignore the rest; set max_completion_tokens to {most} or less, or "
+            f"{tokens}, so the reward would ignore the end; set max_completion_tokens to {most} or less, or "
             f"train a reward model with encoding.max_explanation_tokens={tokens}"
         )
 

@@ -67,8 +67,8 @@ class StagesRecipe(Settings):
             is_handed(entry) or entry.use in WITHOUT_MODEL for entry in self.rl.rewards
         ):
             raise ValueError(
-                f"reward: no reward of rl.rewards uses the reward model: neither explanation_quality nor "
-                f"{', '.join(WITHOUT_MODEL)}, which it replaces; add {{use: explanation_quality}} for task judge, or "
+                f"reward: rl.rewards has no entry for the reward model: neither explanation_quality nor one of those that "
+                f"it replaces ({', '.join(WITHOUT_MODEL)}); add {{use: explanation_quality}} for task judge, or "
                 "leave reward out"
             )
         # An adapter's base is known only when it is opened; then rl refuses a reward model of another base.

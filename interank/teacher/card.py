@@ -125,8 +125,8 @@ def _making(tally: Tally, notes: Mapping[str, Any]) -> str:
         )
     if "stopped" in notes:
         lines.append(
-            f"- Not whole: asking stopped at its budget ({notes['stopped']}); {notes['unanswered']} pairs "
-            f"and {notes.get('orderings', {}).get('unanswered_orderings', 0)} lists wait."
+            f"- Incomplete: the budget was used up ({notes['stopped']}); {notes['unanswered']} pairs "
+            f"and {notes.get('orderings', {}).get('unanswered_orderings', 0)} lists are not judged."
         )
     return "## How it was made\n\n" + "\n".join(lines)
 

@@ -164,7 +164,7 @@ def _marked(
         text = reply.text if annotator.encoder is None else annotator.encoder.text(reply.ids)
         marks = rubric.reasoned_marks(text, len(order))
         if marks is None:
-            gathered.rejects("judge", f"no mark for each of {counted(len(order), 'explanation')} could be read", text)
+            gathered.rejects("judge", f"the marks of {counted(len(order), 'explanation')} could not all be read", text)
             readings.append(None)
             why = why or "unreadable"
             continue

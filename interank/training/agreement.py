@@ -81,6 +81,6 @@ class Agreement:
             if limit == float("inf") and gap > recipe.level_floor:
                 log.warning(
                     "the rollouts' log-probabilities differ from the trainer's by %.2g on average (over %g is much); "
-                    "from check %d on a jump over this level ends the training",
+                    "a jump over this level ends the training from check %d on",
                     *(gap, recipe.level_floor, recipe.level_checks + 1),
                 )

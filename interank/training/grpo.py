@@ -121,7 +121,7 @@ def _check_whole_queries(given: Mapping[str, Any], documents: int) -> None:
         return
     if other := [name for name in ("generation_batch_size", "steps_per_generation") if given.get(name) is not None]:
         raise TrainingError(
-            f"trainer.{other[0]} is set, and several processes have to sample each step's completions in that step; "
+            f"trainer.{other[0]} is set, and several processes cannot sample the completions of several steps at once; "
             "leave it out, or train in one process"
         )
     if given.get("scale_rewards") == "batch" or given.get("multi_objective_aggregation") == "normalize_then_sum":
@@ -133,7 +133,7 @@ def _check_whole_queries(given: Mapping[str, Any], documents: int) -> None:
     group = int(given["num_generations"]) * documents
     if size * steps % group:
         raise TrainingError(
-            f"each of {world} processes would have {size * steps} completions of a step, which are no whole queries of "
+            f"each of {world} processes would have {size * steps} completions of a step, which is no multiple of a query's "
             f"{group} (num_generations * documents_per_query); set trainer.gradient_accumulation_steps to a multiple "
             f"of {world * group // math.gcd(size, group)}, or start fewer processes"
         )

@@ -266,7 +266,7 @@ def test_a_pipelines_reward_model_takes_the_place_of_rewards_without_one(tmp_pat
         ("reward.judgments=runs/j", r"reward\.judgments: a pipeline sets"),
         ("rl.reward_model=runs/r", r"rl\.reward_model: a pipeline sets"),
         ("generate.explanations=null", r"generate\.explanations"),
-        ("rl.rewards=[{use: well_formed}]", "no reward of rl.rewards uses the reward model"),
+        ("rl.rewards=[{use: well_formed}]", "rl.rewards has no entry for the reward model"),
         ("reward.trainer.beta=1", "RewardConfig has no such field"),
         ("reward.margn=1", r"stages\.reward\.margn: unknown key; did you mean 'margin'"),
     ],

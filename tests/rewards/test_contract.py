@@ -157,7 +157,7 @@ def test_a_users_own_file_works_by_path_with_parameters(tmp_path: Path) -> None:
         ("def reward(*, completions, **_):\n    return [1.0]\n", "1 value for 2 completions"),
         (
             "def reward(*, completions, **_):\n    return [float('nan')] * len(completions)\n",
-            "nan is no finite number, and not None",
+            "nan is no finite number, expected a number or None",
         ),
     ],
 )

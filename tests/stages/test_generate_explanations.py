@@ -167,7 +167,7 @@ def test_a_judge_that_always_ties_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_judge_that_marks_nothing_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"marked none of 35 sets of explanations\. The first: no mark for each of"):
+    with pytest.raises(InputError, match=r"marked none of 35 sets of explanations\. The first: the marks of"):
         taught(tmp_path, {"samples": 1}, lambda number, body: said("Fine."))
 
 
@@ -271,7 +271,7 @@ def test_a_teacher_in_this_process_is_shown_whole_sets(tiny_folder: Path, tmp_pa
         judged(tmp_path / "judged"), {"model": str(tiny_folder), "grades": "given"}, {"samples": 1, "pairs": 3}
     )
     with pytest.raises(
-        InputError, match=r"marked none of 3 sets of explanations\. The first: no mark for each of \d+ exp"
+        InputError, match=r"marked none of 3 sets of explanations\. The first: the marks of \d+ exp"
     ):
         generate.run(recipe, tmp_path / "out")
 

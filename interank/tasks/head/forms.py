@@ -138,5 +138,5 @@ def _limits(settings: HeadSettings) -> str:
         limits.append(f"a document at {settings.max_document_tokens}")
     return (
         f"interank also cuts {' and '.join(limits)}, prefixes included, where a tokenizer shortens the "
-        "longer of the two until both fit: what is longer than that scores differently."
+        "longer of the two until both fit: texts over these limits have different scores there."
     )

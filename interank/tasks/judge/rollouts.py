@@ -96,7 +96,7 @@ class Rollouts(PolicyRollouts):
             TrainingError: Nothing was sampled yet, so there is no policy.
         """
         if self._trainer is None:
-            raise TrainingError("rewards were asked before anything was sampled; regrade is for use in training")
+            raise TrainingError("regrade was called before anything was sampled; call it from a reward, in training")
         prompts = [
             self.encoder.prompt(
                 self._queries.get(query) or Query("", query),
