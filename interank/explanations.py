@@ -148,7 +148,9 @@ def _checked(row: dict[str, Any]) -> ExplanationRow:
     }
     chosen = {name: _one_of(name, row[name], options) for name, options in choices.items()}
     if chosen["kind"] != HONEST and chosen["writer"] != "program":
-        raise ValueError(f"writer is {chosen['writer']}, but kind {chosen['kind']} is a fault, and faults are written by the program")
+        raise ValueError(
+            f"writer is {chosen['writer']}, but kind {chosen['kind']} is a fault, and faults are written by the program"
+        )
     relevance = _named("relevance", _grade, row["relevance"])
     mark = None if row["mark"] is None else _named("mark", _share, row["mark"])
     marks, reasons = _each("marks", _share, row), _each("reasons", plain_data.text, row)

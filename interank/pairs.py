@@ -136,7 +136,9 @@ def _opened(part: Path) -> Any:
     except (pyarrow.ArrowInvalid, OSError) as error:
         raise InputError(f"{part} is no Parquet file of pairs ({error}); mine the pairs again") from None
     if missing := [name for name in (_QUESTION, *_TEXTS) if name not in file.schema_arrow.names]:
-        raise InputError(f"{part} is no Parquet file of pairs, as it lacks the column {missing[0]}; mine the pairs again")
+        raise InputError(
+            f"{part} is no Parquet file of pairs, as it lacks the column {missing[0]}; mine the pairs again"
+        )
     return file
 
 

@@ -202,7 +202,9 @@ class Reward:
         try:
             return [None if value is None else plain_data.finite(value) for value in values]
         except ValueError as error:
-            raise InputError(f"reward {self.use}: {error}, expected a number or None; have it return one for each completion") from None
+            raise InputError(
+                f"reward {self.use}: {error}, expected a number or None; have it return one for each completion"
+            ) from None
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,9 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     )
     actions = verb.add_subparsers(title="actions", metavar="ACTION", required=False)
     listing = actions.add_parser("ls", parents=[common], help="list what each recipe does and takes")
-    listing.add_argument("--json", action="store_true", help="print a JSON object: for each name its purpose, hardware, time and cost")
+    listing.add_argument(
+        "--json", action="store_true", help="print a JSON object: for each name its purpose, hardware, time and cost"
+    )
     listing.set_defaults(run=_list)
     show = actions.add_parser("show", parents=[common], help="print a recipe")
     show.add_argument("name", metavar="NAME", help="a name that `interank recipes ls` lists")
@@ -45,7 +47,10 @@ def _list(options: argparse.Namespace) -> int:
         return 0
     rows = ((name, *(each[column] for column in _COLUMNS[1:])) for name, each in summaries.items())
     print(aligned([_COLUMNS, *rows]))
-    say_next(options, "interank recipes show NAME prints one; a time with ~ is computed for 100,000 judgments, see docs/recipes.md")
+    say_next(
+        options,
+        "interank recipes show NAME prints one; a time with ~ is computed for 100,000 judgments, see docs/recipes.md",
+    )
     return 0
 
 

@@ -190,7 +190,9 @@ class RerankOptions(Settings):
         if self.mode == "adaptive" and (self.fit or self.explain):
             raise ValueError("--fit and --explain do not work with mode adaptive; leave them out")
         if self.head and (self.mode != "score" or self.engine != "transformers"):
-            raise ValueError("--head works only with --mode score and --engine transformers; leave --head out, or change those")
+            raise ValueError(
+                "--head works only with --mode score and --engine transformers; leave --head out, or change those"
+            )
         return self
 
     @model_validator(mode="after")

@@ -67,9 +67,9 @@ class StagesRecipe(Settings):
             is_handed(entry) or entry.use in WITHOUT_MODEL for entry in self.rl.rewards
         ):
             raise ValueError(
-                f"reward: rl.rewards has no entry for the reward model: neither explanation_quality nor one of those that "
-                f"it replaces ({', '.join(WITHOUT_MODEL)}); add {{use: explanation_quality}} for task judge, or "
-                "leave reward out"
+                "reward: rl.rewards has no entry for the reward model: neither explanation_quality nor one of those "
+                f"that it replaces ({', '.join(WITHOUT_MODEL)}); add {{use: explanation_quality}} for task judge, "
+                "or leave reward out"
             )
         # An adapter's base is known only when it is opened; then rl refuses a reward model of another base.
         student = expanded(self.distill.student)

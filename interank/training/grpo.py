@@ -133,9 +133,9 @@ def _check_whole_queries(given: Mapping[str, Any], documents: int) -> None:
     group = int(given["num_generations"]) * documents
     if size * steps % group:
         raise TrainingError(
-            f"each of {world} processes would have {size * steps} completions of a step, which is no multiple of a query's "
-            f"{group} (num_generations * documents_per_query); set trainer.gradient_accumulation_steps to a multiple "
-            f"of {world * group // math.gcd(size, group)}, or start fewer processes"
+            f"each of {world} processes would have {size * steps} completions of a step, which is no multiple of a "
+            f"query's {group} (num_generations * documents_per_query); set trainer.gradient_accumulation_steps to a "
+            f"multiple of {world * group // math.gcd(size, group)}, or start fewer processes"
         )
 
 

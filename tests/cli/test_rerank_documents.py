@@ -121,7 +121,8 @@ def test_the_end_of_the_last_line_is_not_part_of_the_text(capsys: Capture, score
     for name, end in (("bare.txt", ""), ("line.txt", "\n"), ("windows.txt", "\r\n")):
         (tmp_path / name).write_bytes(f"A red fox.{end}".encode())
     printed = ranked(capsys, scorer, "--query", QUESTION, *sorted(tmp_path.glob("*.txt")), "--json")[1]
-    assert len({item["score"] for item in json.loads(printed)["ranking"]}) == 1
+    scores = [item["score"] for item in json.loads(printed)["ranking"]]
+    assert len(scores) == 3 and max(scores) == pytest.approx(min(scores), abs=1e-6)
 
 
 def test_rows_that_are_none_are_told(capsys: Capture, tmp_path: Path) -> None:

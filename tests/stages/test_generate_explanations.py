@@ -270,9 +270,7 @@ def test_a_teacher_in_this_process_is_shown_whole_sets(tiny_folder: Path, tmp_pa
     recipe = recipe_of(
         judged(tmp_path / "judged"), {"model": str(tiny_folder), "grades": "given"}, {"samples": 1, "pairs": 3}
     )
-    with pytest.raises(
-        InputError, match=r"marked none of 3 sets of explanations\. The first: the marks of \d+ exp"
-    ):
+    with pytest.raises(InputError, match=r"marked none of 3 sets of explanations\. The first: the marks of \d+ exp"):
         generate.run(recipe, tmp_path / "out")
 
 
