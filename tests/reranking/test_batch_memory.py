@@ -76,7 +76,7 @@ def test_recipes_have_it_checked(tmp_path: Path) -> None:
     recipe.write_text("stage: evaluate\nmemory: -1.0\n")
     with pytest.raises(RecipeError, match=r"memory.*greater than 0"):
         load_recipe(str(recipe))
-    with pytest.raises(ValidationError, match="memory: engine vllm has its own"):
+    with pytest.raises(ValidationError, match="memory: engine vllm manages its own memory"):
         RolloutsRecipe(engine="vllm", memory=2.0)
 
 

@@ -107,7 +107,7 @@ def test_ties_are_ordered_as_trec_eval_does_and_their_range_is_told(
     assert metrics["tied"]["RR"]["mean"] == pytest.approx((1 / 4 + 1 / 3 + 1 / 2 + 1) / 5)
     # As candidates they are told as well.
     again = evaluated(benchmark, tmp_path / "again", run=tied, measures=("RR",))
-    assert again.manifest["notes"][0].startswith("first stage on task: 20 documents tie")
+    assert again.manifest["notes"][0].startswith("first stage on task: 20 documents have tied scores")
 
 
 def test_interank_score_tells_of_ties_too(benchmark: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -55,7 +55,8 @@ def test_killed_and_gone_on_with_the_end_is_the_same(tiny_adapter: Path, tmp_pat
         # Two more explanations of the teacher's, and two orders; the student is asked elsewhere.
         assert once == len(asked) > 60, "two documents of one text are one question"
         rng = random.Random(time.time_ns())
-        moments = sorted(rng.sample(range(1, once - 2), KILLS))
+        # Early enough that the command does not end before it is killed, on a busy machine too.
+        moments = sorted(rng.sample(range(1, once // 2), KILLS))
         print(f"killed at {moments} of {once} stored replies")
         for place, number in enumerate(moments):
             before = kept(broken)

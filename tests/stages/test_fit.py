@@ -172,11 +172,11 @@ def test_some_of_them_are_enough_to_refuse(place: Path, tiny_adapter: Path, fitt
 def test_a_fit_belongs_to_its_model_and_mode(
     place: Path, tiny_adapter: Path, tiny_folder: Path, fitted: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match=r"adapter.*0 .*\(tiny\)"):
+    with pytest.raises(InputError, match=r"adapter.*\(tiny\).* 0 of them"):
         evaluated(place, "refused", split="test", adapters=(tiny_folder,), fits=(fitted,))
     with pytest.raises(InputError, match=r"mode score.*reason"):
         evaluated(place, "refused", split="test", adapters=(tiny_adapter,), fits=(fitted,), mode="reason")
-    with pytest.raises(InputError, match="places"):
+    with pytest.raises(InputError, match="gives positions, not scores"):
         evaluated(place, "refused", split="test", adapters=(tiny_adapter,), fits=(fitted,), mode="listwise")
     with pytest.raises(InputError, match=r"adapter .*no artifact"):
         Reranker(tiny_folder).with_fit(fitted)

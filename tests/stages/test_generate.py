@@ -111,7 +111,7 @@ def test_a_budget_stops_it_and_a_larger_one_goes_on_to_the_same_end(tiny_folder:
     assert stopped.manifest["stopped"].startswith("budget: ")
     assert stopped.manifest["counts"]["unanswered"] == stopped.manifest["unanswered"]
     assert 0 < stopped.manifest["unanswered"] < 40
-    assert "Not whole" in (stopped.path / "README.md").read_text("utf-8")
+    assert "Incomplete: the budget was used up" in (stopped.path / "README.md").read_text("utf-8")
     kept = len(rows(stopped.path / "replies.jsonl"))
 
     more = generate.run(recipe_of(tiny_folder, budget={"tokens": half + 1_800}), tmp_path / "out", existing="resume")

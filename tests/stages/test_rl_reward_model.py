@@ -219,7 +219,7 @@ def test_a_grade_without_an_explanation_earns_what_cannot_be_read_does(model: Ar
     assert explained is not None and explained > 0
     raw = reward.given(model=marks, scale="raw")(completions=answers, **columns)
     assert raw[1] is not None and raw[0] == raw[2] == pytest.approx(raw[1] - 1)
-    with pytest.raises(InputError, match=r"scale 'relative'.*absolute or raw"):
+    with pytest.raises(InputError, match=r"scale is 'relative'.*absolute or raw"):
         reward.given(model=marks, scale="relative")(completions=answers, **columns)
 
 

@@ -270,15 +270,16 @@ def test_reasoning_without_end_is_ended_and_an_answer_that_is_no_number_is_told(
 def test_it_ranks_in_rerank_evaluate_and_compare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = stand_in(tmp_path / "ERank-4B")
     notes = [tmp_path / f"{place}.txt" for place in range(3)]
-    for note, text in zip(notes, TEXTS, strict=False):
+    texts = [text.rstrip() for text in TEXTS[:3]]
+    for note, text in zip(notes, texts, strict=True):
         note.write_text(text)
     assert main(["rerank", str(folder), "--query", QUERY, *map(str, notes), "--json", "--quiet"]) == 0
     ranking = json.loads(capsys.readouterr().out)["ranking"]
-    found = ranked(folder, TEXTS[:3])
-    assert [item["score"] for item in ranking] == pytest.approx([found[text].score for text in TEXTS[:3]])
-    pairs = [(Query("q", QUERY), Document(text, text)) for text in TEXTS[:3]]
+    found = ranked(folder, texts)
+    assert [item["score"] for item in ranking] == pytest.approx([found[text].score for text in texts])
+    pairs = [(Query("q", QUERY), Document(text, text)) for text in texts]
     taught = open_teacher(DistillHead.model_construct(teacher=str(folder)))(pairs)
-    assert taught == pytest.approx([found[text].score for text in TEXTS[:3]])
+    assert taught == pytest.approx([found[text].score for text in texts])
     with pytest.raises(InputError, match="keeps its reasoning in mode reason"):
         Reranker(folder).rank(QUERY, TEXTS, explain=1)
     benchmark = benchmark_folder(tmp_path / "benchmark", queries=2, documents=4)

@@ -75,7 +75,7 @@ def test_triples_as_json_may_have_several_negatives(tmp_path: Path) -> None:
         ({"query": "q", "text": "d"}, r"t\.jsonl:1.*query, text.*positive_passages"),
         ({**ROW, "negative_passages": None}, "negative_passages is None"),
         ({**ROW, "query": " "}, "query"),
-        ({**ROW, "negative_passages": [{"docid": "5", "text": "Other."}]}, "document '5'.*another text"),
+        ({**ROW, "negative_passages": [{"docid": "5", "text": "Other."}]}, "document '5'.*different texts"),
         ({"query": "q", "positive": "d", "negative": 3}, "negative is 3"),
         ({"query": "q", "positive": "d", "negative": ["a", "\ud800"]}, "the negative holds .*half a character"),
         ({"query": "q", "positive": "\ud800", "negative": "a"}, "the positive holds .*half a character"),
