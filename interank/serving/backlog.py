@@ -36,8 +36,8 @@ class Ticket:
         self.priority = priority
         self.disconnected = False
         """True once the client has disconnected."""
-        self.served: float | None = None
-        """Tokens computed for it, plus the count of the least served request when it came; the lowest goes next."""
+        self.finish: float | None = None
+        """The virtual time at which its calls so far would be computed if all requests shared the engine evenly."""
         self.expected = (0.0, 0.0)
         """The estimated tokens to read and to write, when it came."""
         self.to_read = self.to_write = 0.0
@@ -62,7 +62,6 @@ class Ticket:
 
     def charge(self, *, read: int = 0, written: int = 0) -> None:
         """Count tokens that were computed for this request."""
-        self.served = (self.served or 0.0) + read + written
         self.read, self.written = self.read + read, self.written + written
         self.to_read, self.to_write = max(0.0, self.to_read - read), max(0.0, self.to_write - written)
 

@@ -66,6 +66,10 @@ class _Call:
     operation: Any
     items: Sequence[Any]
     sizes: Sequence[Size]
+    cost: float
+    """The estimated tokens to compute."""
+    finish: float = 0.0
+    """The virtual time at which it would be computed if all requests shared the engine evenly; the lowest goes next."""
     begun: int = 0
     shared: set[Hashable] = field(default_factory=set)
     """The shared parts that have been read."""
@@ -75,7 +79,7 @@ class _Call:
     since: float = field(default_factory=monotonic)
 
     def turn(self, urgent: Sequence[float]) -> tuple[int, int, float, int]:
-        return bisect_left(urgent, self.ticket.due), self.ticket.priority, self.ticket.served or 0.0, self.number
+        return bisect_left(urgent, self.ticket.due), self.ticket.priority, self.finish, self.number
 
     def fail(self, error: BaseException) -> None:
         self.error = error
@@ -127,7 +131,8 @@ class Scheduler:
         self._texts: list[_Call] = []
         self._alone: list[tuple[Callable[[], Any], _Call]] = []
         self._numbers = itertools.count()
-        self._now = 0.0
+        self._virtual = 0.0
+        """Tokens computed for each request by now if all that waited had shared the engine evenly."""
         self._rested = 0.0
         self._took = 0.0
         self._closed = False
@@ -144,8 +149,9 @@ class Scheduler:
         """
         sizes = [operation.size(item) for item in items]
         shared = {size.shared: size.shared_tokens for size in sizes}
-        ticket.to_read = max(ticket.to_read, sum(shared.values()) + sum(size.own_tokens for size in sizes))
-        return self._enqueue(self._scores, ticket, operation, items, sizes)
+        tokens = sum(shared.values()) + sum(size.own_tokens for size in sizes)
+        ticket.to_read = max(ticket.to_read, tokens)
+        return self._enqueue(self._scores, ticket, operation, items, sizes, tokens)
 
     def write(self, ticket: Ticket, operation: GeneratingOperation, items: Sequence[Any]) -> list[Any]:
         """Generated texts; generation runs while no scores wait, and between scoring steps.
@@ -155,7 +161,7 @@ class Scheduler:
             Refusal: The deadline has passed, or the scheduler was closed.
             Exception: The generation raised it.
         """
-        return self._enqueue(self._texts, ticket, operation, items, [])
+        return self._enqueue(self._texts, ticket, operation, items, [], max(ticket.to_write, len(items)))
 
     def run_alone(self, work: Callable[[], Any]) -> Any:
         """The result of `work`, run between two steps while nothing else computes.
@@ -164,7 +170,7 @@ class Scheduler:
             Refusal: The scheduler was closed.
             Exception: The work raised it.
         """
-        call = _Call(next(self._numbers), Ticket(), None, [None], [])
+        call = _Call(next(self._numbers), Ticket(), None, [None], [], 0)
         return self._wait(call, lambda: self._alone.append((work, call)))[0]
 
     @property
@@ -181,20 +187,25 @@ class Scheduler:
         self._thread.join()
 
     def _enqueue(
-        self, queue: list[_Call], ticket: Ticket, operation: Any, items: Sequence[Any], sizes: Sequence[Size]
+        self,
+        queue: list[_Call],
+        ticket: Ticket,
+        operation: Any,
+        items: Sequence[Any],
+        sizes: Sequence[Size],
+        cost: float,
     ) -> list[Any]:
         ticket.check()
         if not items:
             return []
-        call = _Call(next(self._numbers), ticket, operation, items, sizes)
+        call = _Call(next(self._numbers), ticket, operation, items, sizes, cost)
         return self._wait(call, lambda: queue.append(call))
 
     def _wait(self, call: _Call, enqueue: Callable[[], None]) -> list[Any]:
         with self._changed:
             if self._closed:
                 raise _closed()
-            if call.ticket.served is None:
-                call.ticket.served = self._now
+            call.finish = call.ticket.finish = max(self._virtual, call.ticket.finish or 0.0) + call.cost
             enqueue()
             self._changed.notify()
         call.done.wait()
@@ -240,11 +251,15 @@ class Scheduler:
         return True
 
     def _turns(self, queue: list[_Call], urgent: Sequence[float]) -> list[_Call]:
-        """The calls in scheduling order: urgent ones by due time, then by priority, then the least served first."""
-        if queue:
-            # New requests start from the count of the least served one.
-            self._now = max(self._now, min(call.ticket.served or 0.0 for call in queue))
+        """The calls in scheduling order: urgent ones by due time, then by priority, then by fair queueing."""
         return sorted(queue, key=lambda call: call.turn(urgent))
+
+    def _begin(self, parts: _Parts, queue: list[_Call]) -> None:
+        """Advance the virtual time by what a batch computes, and leave in the queue what has still to begin."""
+        cost = sum(call.cost * count / len(call.items) for call, count in parts)
+        if parts:
+            self._virtual += cost / len({call.ticket for call in (*self._scores, *self._texts)})
+        queue[:] = [call for call in queue if call.begun < len(call.items)]
 
     def _choose(self, urgent: Sequence[float]) -> tuple[_Parts, int, int]:
         """The next step's calls, all of equal operations; its tokens, and those that were not read before."""
@@ -268,7 +283,7 @@ class Scheduler:
                 parts.append((call, count))
             if total >= self.step_tokens:
                 break
-        self._scores[:] = [call for call in self._scores if call.begun < len(call.items)]
+        self._begin(parts, self._scores)
         return parts, total, read
 
     def _write_step(self) -> None:
@@ -325,7 +340,7 @@ class Scheduler:
                 call.begun += count
                 room -= count
                 parts.append((call, count))
-        self._texts[:] = [call for call in self._texts if call.begun < len(call.items)]
+        self._begin(parts, self._texts)
         return parts
 
     def _compute(self, parts: _Parts, compute: Callable[[_Parts], list[Any]]) -> None:

@@ -206,7 +206,7 @@ class Simulated:
                 sent.entry = self.desk.enter(ticket, 10 * sent.documents)
                 sent.asked = self.pool.submit(self.scheduler.ask, ticket, self, [sent] * sent.documents)
                 self.under_way.append(sent)
-                while ticket.served is None:
+                while ticket.finish is None:
                     time.sleep(0.0005)
 
     def rest(self) -> None:

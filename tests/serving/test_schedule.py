@@ -73,6 +73,38 @@ def test_a_small_request_beside_a_large_one_waits_for_one_step(scheduler: Schedu
     assert lane.steps == [[0, 1, 2, 3], [50, 4, 5, 6], [7, 8, 9, 10], [11]]
 
 
+def test_requests_that_keep_coming_hold_up_none_that_is_larger_than_a_step(
+    scheduler: Scheduler, pool: ThreadPoolExecutor
+) -> None:
+    lane = Doubling()
+    running = pool.submit(scheduler.ask, Ticket(), lane, [0, 1, 2, 3])
+    until(lane, 1)
+    larger = asked(pool, scheduler, lane, [50, 51, 52, 53, 54, 55], Ticket())
+    earlier = asked(pool, scheduler, lane, [60, 61, 62, 63], Ticket())
+    for step in range(1, 12):
+        # Each comes as another is answered, so that one that was never served waits at any time.
+        later = asked(pool, scheduler, lane, [100 * step + k for k in range(4)], Ticket())
+        lane.go.release()
+        until(lane, step + 1)
+        if larger.done():
+            break
+    lane.go.release(40)
+    assert step <= 6 and running.done()
+    assert larger.result(10) == [100, 102, 104, 106, 108, 110] and earlier.result(10) and later.result(10)
+
+
+def test_requests_of_equal_size_are_answered_in_the_order_in_which_they_came(
+    scheduler: Scheduler, pool: ThreadPoolExecutor
+) -> None:
+    lane = Doubling()
+    running = pool.submit(scheduler.ask, Ticket(), lane, [90])
+    until(lane, 1)
+    others = [asked(pool, scheduler, lane, [10 * n + k for k in range(6)], Ticket()) for n in range(4)]
+    lane.go.release(40)
+    assert running.result(10) == [180] and [other.result(10)[0] for other in others] == [0, 20, 40, 60]
+    assert [item for step in lane.steps[1:] for item in step] == [10 * n + k for n in range(4) for k in range(6)]
+
+
 def test_what_items_share_counts_once_a_step(scheduler: Scheduler, pool: ThreadPoolExecutor) -> None:
     lane = Doubling(shared_tokens=10)
     lane.go.release(10)
@@ -131,7 +163,7 @@ class Writing:
 def queued(pool: ThreadPoolExecutor, ask: Callable[..., Any], ticket: Ticket, lane: Any, items: list[int]) -> Any:
     """A call that waits for its turn."""
     made = pool.submit(ask, ticket, lane, items)
-    while ticket.served is None:
+    while ticket.finish is None:
         time.sleep(0.001)
     return made
 
@@ -166,7 +198,7 @@ def test_who_wrote_much_comes_after_who_wrote_less(scheduler: Scheduler, pool: T
 
     large.on_text = told
     assert scheduler.write(large, lane, [2] * 40) == [[2, 2]] * 40 and asked[0].result(10) == [[1]]
-    assert lane.batches == [[2] * 16, [1] + [2] * 15, [2] * 9] and (large.served, small.served) == (80, 1)
+    assert lane.batches == [[2] * 16, [1] + [2] * 15, [2] * 9] and (large.written, small.written) == (80, 1)
 
 
 def test_what_waits_when_it_closes_is_refused_and_so_is_what_comes_later(pool: ThreadPoolExecutor) -> None:
