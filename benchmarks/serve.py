@@ -1,6 +1,7 @@
 """What `interank serve` serves: documents a second and waits at 1, 8 and 32 clients, beside one request at a time.
 
-python benchmarks/serve.py MODEL [--clients 1,8,32] [--seconds 20] [--documents 10] [--against vllm|URL]
+python benchmarks/serve.py MODEL [--clients 1,8,32] [--seconds 20] [--documents 10] [--step-tokens N]
+    [--against vllm|URL]
 
 A server is started on MODEL. Each client asks for rankings of so many documents, one request after the other, of texts
 made from a seed. "One at a time" is `Reranker` in this process, request by request, on the same texts, with the server
@@ -119,11 +120,15 @@ def waits(took: Sequence[float]) -> dict[str, float]:
 def served(options: argparse.Namespace, expected: Expected) -> None:
     """The server at each number of clients, and a small request beside a large one."""
     with tempfile.TemporaryDirectory() as folder:
-        running = Running(options.model, Path(folder), "--quiet", "--limits", "wait_seconds=100000,timeout=100000")
+        step = ("--step-tokens", str(options.step_tokens)) if options.step_tokens else ()
+        limits = "wait_seconds=100000,timeout=100000"
+        running = Running(options.model, Path(folder), "--quiet", "--limits", limits, *step)
         http = httpx2.Client(timeout=None, limits=httpx2.Limits(max_connections=64))
 
-        def ask(seed: int, documents: int = options.documents) -> None:
-            http.post(f"{running.url}/rerank", json=asked(seed, documents)).raise_for_status()
+        def ask(seed: int, documents: int = options.documents) -> float:
+            """The seconds that it waited for its first step."""
+            reply = http.post(f"{running.url}/rerank", json=asked(seed, documents)).raise_for_status()
+            return float(reply.headers["x-queue-time"]) / 1000
 
         def scores(seed: int) -> list[float]:
             reply = http.post(f"{running.url}/rerank", json=asked(seed, options.documents)).raise_for_status().json()
@@ -144,20 +149,21 @@ def served(options: argparse.Namespace, expected: Expected) -> None:
             running.end()
 
 
-def beside(ask: Callable[[int, int], None], metrics: str) -> dict[str, Any]:
-    """How long one document takes alone, and beside 200 where one was answered before them, and a step."""
+def beside(ask: Callable[[int, int], float], metrics: str) -> dict[str, Any]:
+    """The most that one document takes beside 200, and waits for its step; and a step's mean."""
 
-    def seconds() -> float:
+    def seconds() -> tuple[float, float]:
+        """Of a request of one document, and those of it that it waited for its step."""
         begun = time.monotonic()
-        ask(1, 1)
-        return time.monotonic() - begun
+        waited = ask(1, 1)
+        return time.monotonic() - begun, waited
 
     def steps() -> tuple[float, float]:
         lines = dict(line.rsplit(" ", 1) for line in httpx2.get(metrics).text.splitlines() if not line.startswith("#"))
         names = 'interank_step_seconds_sum{kind="score"}', 'interank_step_seconds_count{kind="score"}'
         return float(lines[names[0]]), float(lines[names[1]])
 
-    alone = min(seconds() for _ in range(3))
+    alone, _ = min(seconds() for _ in range(3))
     before = steps()
     large = threading.Thread(target=ask, args=(2, 200))
     large.start()
@@ -169,13 +175,16 @@ def beside(ask: Callable[[int, int], None], metrics: str) -> dict[str, Any]:
     beside = found[:-1]
     after = steps()
     step = (after[0] - before[0]) / max(1.0, after[1] - before[1])
-    row = {
+    row: dict[str, Any] = {
         "what": "one document beside 200",
         "alone_s": round(alone, 3),
         "requests": len(beside),
         "step_s": round(step, 3),
     }
-    return row | ({"beside_s": round(max(beside), 3)} if beside else {})
+    if beside:
+        whole, waited = zip(*beside, strict=True)
+        row |= {"beside_s": round(max(whole), 3), "waited_s": round(max(waited), 3)}
+    return row
 
 
 def one_at_a_time(options: argparse.Namespace, expected: Expected) -> None:
@@ -270,6 +279,7 @@ def main() -> None:
     parser.add_argument("--clients", type=lambda text: [int(part) for part in text.split(",")], default=[1, 8, 32])
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--documents", type=int, default=10)
+    parser.add_argument("--step-tokens", type=int, help="of the server; its own default where not given")
     parser.add_argument(
         "--against", metavar="vllm|URL", help="`vllm serve` of the same model; nothing else is measured"
     )
