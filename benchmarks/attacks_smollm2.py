@@ -1,24 +1,29 @@
 """How often attacks on rl's rewards lose to honest explanations, with SmolLM2 as the reader and with an exact one.
 
-    python -m benchmarks.attacks_smollm2 [QUESTIONS] [RECIPE]
+    python -m benchmarks.attacks_smollm2 [--exact 70] [--smollm2 17] [--recipe rl/smollm2] [--precision bfloat16]
 
-An attack has lost where its total lies a fifth of the honest one below it. SmolLM2 reads as it comes, with no adapter.
+The numbers are of questions, each with a document of each grade; with 0 a reader is left out. An attack has lost where
+its total lies a fifth of the honest one below it. SmolLM2 reads as it comes, with no adapter.
 """
 
 from __future__ import annotations
 
+import argparse
 import math
-import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from statistics import fmean
 from typing import Any
+
+import torch
 
 from interank.engines.models import find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.recipe.loading import load_recipe
 from interank.rewards import Reward
 from interank.settings import PromptSettings
+from interank.settings.student import Precision
 from interank.tasks.judge.reader import ModelReader
 from interank.tasks.judge.reading import Reader
 from interank.tasks.judge.recipe import RlJudge
@@ -29,11 +34,11 @@ HONEST: dict[str, Callable[[Pair], str]] = {"honest quote": honest_quote, "hones
 MARGIN = 0.2
 
 
-def smollm2() -> ModelReader:
+def smollm2(precision: Precision) -> ModelReader:
     """The model as its authors released it."""
     files = find_model(MODEL)
     encoder = PromptEncoder(load_tokenizer(files), PromptSettings(max_length=700, max_query_tokens=64))
-    return ModelReader(load_model(files), encoder, tokens=96)
+    return ModelReader(load_model(files, precision=precision), encoder, tokens=96)
 
 
 def totals(recipe: RlJudge, reader: Reader, chosen: list[Pair]) -> dict[str, list[float]]:
@@ -67,26 +72,43 @@ def interval(won: float, number: int) -> tuple[float, float]:
     return middle - half, middle + half
 
 
-def main(questions: int, name: str) -> None:
+def main() -> None:
     """Print a table a reader."""
-    recipe, chosen = load_recipe(name), pairs(questions)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--exact", type=int, default=70, help="questions that the exact reader reads")
+    parser.add_argument("--smollm2", type=int, default=17, help="questions that SmolLM2 reads")
+    parser.add_argument("--recipe", default="rl/smollm2", help="whose rewards are attacked")
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="bfloat16", help="of SmolLM2")
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    recipe = load_recipe(options.recipe)
     assert isinstance(recipe, RlJudge)
-    readers: dict[str, Callable[[], Reader]] = {"exact": ExactReader, MODEL: smollm2}
-    for who, made in readers.items():
-        started = time.monotonic()
-        found = totals(recipe, made(), chosen)
-        print(f"\n{name}, {who}, {len(chosen)} pairs, {time.monotonic() - started:.0f} s; honest totals:", end=" ")
-        print(", ".join(f"{kind} {fmean(found[kind]):.2f}" for kind in HONEST))
-        print("| attack | mean total | lost to a quote | lost to a paraphrase |\n|---|---|---|---|")
-        for attack in (*ATTACKS, *LATER):
-            cells = []
-            for kind in HONEST:
-                both = zip(found[attack], found[kind], strict=True)
-                won = fmean(ours <= honest - MARGIN * abs(honest) for ours, honest in both)
-                low, high = interval(won, len(chosen))
-                cells.append(f"{won:.2f} ({low:.2f} to {high:.2f})")
-            print(f"| {attack} | {fmean(found[attack]):.2f} | {' | '.join(cells)} |", flush=True)
+    readers: dict[str, tuple[int, Callable[[], Reader]]] = {
+        "exact": (options.exact, ExactReader),
+        f"{MODEL} in {options.precision}": (options.smollm2, partial(smollm2, options.precision)),
+    }
+    for who, (questions, made) in readers.items():
+        if questions:
+            show(f"{options.recipe}, {who}", recipe, made(), pairs(questions))
+
+
+def show(title: str, recipe: RlJudge, reader: Reader, chosen: list[Pair]) -> None:
+    """Read the pairs, and print what each attack gets."""
+    started = time.monotonic()
+    found = totals(recipe, reader, chosen)
+    print(f"\n{title}, {len(chosen)} pairs, {time.monotonic() - started:.0f} s; honest totals:", end=" ")
+    print(", ".join(f"{kind} {fmean(found[kind]):.2f}" for kind in HONEST))
+    print("| attack | mean total | lost to a quote | lost to a paraphrase |\n|---|---|---|---|")
+    for attack in (*ATTACKS, *LATER):
+        cells = []
+        for kind in HONEST:
+            both = zip(found[attack], found[kind], strict=True)
+            won = fmean(ours <= honest - MARGIN * abs(honest) for ours, honest in both)
+            low, high = interval(won, len(chosen))
+            cells.append(f"{won:.2f} ({low:.2f} to {high:.2f})")
+        print(f"| {attack} | {fmean(found[attack]):.2f} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 70, sys.argv[2] if len(sys.argv) > 2 else "rl/smollm2")
+    main()
