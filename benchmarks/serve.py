@@ -1,13 +1,14 @@
-"""What `interank serve` serves: documents a second and waits at 1, 8 and 32 clients, beside one request at a time.
+"""What `interank serve` serves: documents a second and waits at 1, 8 and 32 clients, beside vLLM and one at a time.
 
-python benchmarks/serve.py MODEL [--clients 1,8,32] [--seconds 20] [--documents 10] [--step-tokens N]
-    [--against vllm|URL]
+python benchmarks/serve.py MODEL [--clients 1,8,32] [--seconds 20] [--rounds 5] [--documents 10] [--step-tokens N]
+    [--against vllm|URL] [--json FILE]
 
 A server is started on MODEL. Each client asks for rankings of so many documents, one request after the other, of texts
-made from a seed. "One at a time" is `Reranker` in this process, request by request, on the same texts, with the server
-stopped. With `--against` the same model, a merged judge, on `vllm serve` (http://HOST:PORT/v1, or `vllm`, which starts
-one in float32) is asked for the labels' log-probabilities through /v1/completions, by as many clients, with prompts of
-interank: a request a ranking.
+made from a seed. "One at a time" is `Reranker` in this process, request by request, on the same texts. With `--against`
+the same model, a merged judge, on `vllm serve` (http://HOST:PORT/v1, or `vllm`, which starts one in float32) is asked
+for the labels' log-probabilities through /v1/completions, by as many clients, with prompts of interank: a request a
+ranking. All take turns, so many seconds each, round by round: speeds are medians of the rounds, ratios those of the
+rounds' ratios; waits are of the requests of all rounds.
 Before anything is timed, the first rankings' scores are held to those of `Reranker`, relative or absolute: the server's
 to 1e-5, vLLM's, which computes by other kernels, to 1e-3.
 """
@@ -27,7 +28,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +40,7 @@ import psutil
 from tests.support.serve_process import ROOT, Running, answers, free_port
 
 _TEXT = "Bread needs yeast and steam for a crust; flour, salt and water make the dough that heat and gas let rise."
+ALONE, SERVER = "one at a time", "interank serve"
 # Rankings whose scores are held.
 _HELD = 3
 WORDS = [word.strip(".,;") for word in _TEXT.split()]
@@ -63,15 +67,15 @@ class Expected:
         said = {int(item.doc_id): item.score for item in self.reranker.rank(body["query"], body["documents"])}
         return [said[place] for place in range(self._documents)]
 
-    def hold(self, what: str, scores: Callable[[int], list[float]], most: float) -> None:
-        """End where the scores of a ranking are others."""
+    def hold(self, what: str, scores: Callable[[int], list[float]], most: float) -> dict[str, Any]:
+        """How far the scores of rankings are from these; ends where that is too far."""
         pairs = [pair for seed, own in self._scores.items() for pair in zip(scores(seed), own, strict=True)]
         worst = max(abs(found - own) / max(1.0, abs(own)) for found, own in pairs)
-        print(json.dumps({"what": f"{what} beside Reranker", "scores": len(pairs), "difference": worst}))
         if not worst <= most:
             raise SystemExit(
                 f"{what} says other scores than Reranker: they differ by {worst:.2g}, more than {most:.0e}"
             )
+        return {"what": f"{what} beside Reranker", "scores": len(pairs), "difference": worst}
 
 
 def processor(pid: int) -> Callable[[], float]:
@@ -80,33 +84,70 @@ def processor(pid: int) -> Callable[[], float]:
     return lambda: times().user + times().system
 
 
-def measured(
-    clients: int, seconds: float, documents: int, ask: Callable[[int], object], used: Callable[[], float] | None = None
-) -> dict[str, float]:
-    """Documents a second, and how long requests took, of so many clients; `used` tells the processor's seconds."""
-    took: list[float] = []
-    end, before = time.monotonic() + seconds, used() if used else 0.0
+@dataclass
+class Side:
+    """One of those that are measured, and what was measured of it at one number of clients."""
 
-    def client(number: int) -> None:
-        turn = 0
-        while time.monotonic() < end:
-            begun = time.monotonic()
-            ask(number * 10_000 + turn)
-            took.append(time.monotonic() - begun)
-            turn += 1
+    name: str
+    ask: Callable[[int], object]
+    """Ranks the documents of a seed."""
+    processor: Callable[[], float] | None = None
+    """The processor's seconds used so far."""
+    speeds: list[float] = field(default_factory=list)
+    """Documents a second of each round."""
+    took: list[float] = field(default_factory=list)
+    """Seconds of each request."""
+    used: float = 0.0
 
-    begun = time.monotonic()
-    with ThreadPoolExecutor(clients) as pool:
-        for done in [pool.submit(client, number) for number in range(clients)]:
-            done.result()
-    whole = time.monotonic() - begun
-    return {
-        "clients": clients,
-        "requests": len(took),
-        "documents_s": round(len(took) * documents / whole, 2),
-        **waits(took),
-        **({"processor_s_a_document": round((used() - before) / max(1, len(took) * documents), 4)} if used else {}),
-    }
+    def measure(self, clients: int, seconds: float, documents: int, first: int) -> None:
+        """A round: so many clients ask one request after the other, until the seconds have passed."""
+        took: list[float] = []
+        end, before = time.monotonic() + seconds, self.processor() if self.processor else 0.0
+
+        def client(number: int) -> None:
+            turn = first
+            while time.monotonic() < end:
+                begun = time.monotonic()
+                self.ask(number * 10_000 + turn)
+                took.append(time.monotonic() - begun)
+                turn += 1
+
+        begun = time.monotonic()
+        with ThreadPoolExecutor(clients) as pool:
+            for done in [pool.submit(client, number) for number in range(clients)]:
+                done.result()
+        self.speeds.append(len(took) * documents / (time.monotonic() - begun))
+        self.took += took
+        self.used += self.processor() - before if self.processor else 0.0
+
+    def row(self, documents: int) -> dict[str, Any]:
+        """What is told of all rounds."""
+        speeds = sorted(self.speeds)
+        row = {
+            "requests": len(self.took),
+            "documents_s": round(statistics.median(speeds), 2),
+            "documents_s_range": [round(speeds[0], 2), round(speeds[-1], 2)],
+        }
+        if self.processor:
+            row["processor_s_a_document"] = round(self.used / (len(self.took) * documents), 4)
+        return row | waits(self.took)
+
+
+def compared(sides: Sequence[Side], clients: int, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Each side's figures at so many clients, and the ratio of the server's speed to each other's."""
+    for each in sides:
+        each.speeds, each.took, each.used = [], [], 0.0
+    for turn in range(options.rounds):
+        for side in sides:
+            side.measure(1 if side.name == ALONE else clients, options.seconds, options.documents, 100 * turn)
+    server = next(side for side in sides if side.name == SERVER)
+    for side in sides:
+        row = {"what": side.name, "clients": clients, **side.row(options.documents)}
+        if side is not server:
+            ratios = sorted(ours / theirs for ours, theirs in zip(server.speeds, side.speeds, strict=True))
+            row["server_is_times_as_fast"] = round(statistics.median(ratios), 3)
+            row["ratios"] = [round(ratio, 3) for ratio in ratios]
+        yield row
 
 
 def waits(took: Sequence[float]) -> dict[str, float]:
@@ -117,40 +158,38 @@ def waits(took: Sequence[float]) -> dict[str, float]:
     return {f"p{p}": round(cuts[p - 1], 3) for p in (50, 95, 99) if p == 50 or len(took) * (100 - p) >= 100}
 
 
-def served(options: argparse.Namespace, expected: Expected) -> None:
-    """The server at each number of clients, and a small request beside a large one."""
-    with tempfile.TemporaryDirectory() as folder:
+class Server:
+    """`interank serve` of the model, asked over HTTP."""
+
+    def __init__(self, options: argparse.Namespace, folder: Path) -> None:
+        self._options, self._folder = options, folder
         step = ("--step-tokens", str(options.step_tokens)) if options.step_tokens else ()
-        limits = "wait_seconds=100000,timeout=100000"
-        running = Running(options.model, Path(folder), "--quiet", "--limits", limits, *step)
-        http = httpx2.Client(timeout=None, limits=httpx2.Limits(max_connections=64))
+        self._settings = ("--quiet", "--limits", "wait_seconds=100000,timeout=100000", *step)
+        self.running = Running(options.model, folder, *self._settings)
+        self._http = httpx2.Client(timeout=None, limits=httpx2.Limits(max_connections=64))
 
-        def ask(seed: int, documents: int = options.documents) -> float:
-            """The seconds that it waited for its first step."""
-            reply = http.post(f"{running.url}/rerank", json=asked(seed, documents)).raise_for_status()
-            return float(reply.headers["x-queue-time"]) / 1000
+    def ask(self, seed: int, documents: int | None = None) -> float:
+        """The seconds that a request waited for its first step."""
+        body = asked(seed, documents or self._options.documents)
+        reply = self._http.post(f"{self.running.url}/rerank", json=body).raise_for_status()
+        return float(reply.headers["x-queue-time"]) / 1000
 
-        def scores(seed: int) -> list[float]:
-            reply = http.post(f"{running.url}/rerank", json=asked(seed, options.documents)).raise_for_status().json()
-            said = {item["index"]: item["raw_score"] for item in reply["results"]}
-            return [said[place] for place in range(options.documents)]
+    def scores(self, seed: int) -> list[float]:
+        """The scores of a seed's documents."""
+        body = asked(seed, self._options.documents)
+        reply = self._http.post(f"{self.running.url}/rerank", json=body).raise_for_status().json()
+        said = {item["index"]: item["raw_score"] for item in reply["results"]}
+        return [said[place] for place in range(self._options.documents)]
 
-        try:
-            expected.hold("interank serve", scores, 1e-5)
-            used = processor(running.process.pid)
-            for clients in options.clients:
-                row = measured(clients, options.seconds, options.documents, ask, used)
-                print(json.dumps({"what": "interank serve"} | row))
-            print(json.dumps(beside(ask, f"{running.url}/metrics")))
-            running.end()
-            running = Running(options.model, Path(folder), "--quiet", port=running.port)
-            print(json.dumps({"what": "killed with -9 and started again", "ready_s": round(running.seconds, 1)}))
-        finally:
-            running.end()
+    def killed_and_started(self) -> float:
+        """The seconds from a start after `kill -9` until it is ready."""
+        self.running.end()
+        self.running = Running(self._options.model, self._folder, *self._settings, port=self.running.port)
+        return self.running.seconds
 
 
 def beside(ask: Callable[[int, int], float], metrics: str) -> dict[str, Any]:
-    """The most that one document takes beside 200, and waits for its step; and a step's mean."""
+    """The most that one document takes beside 200, and waits for its step; and the longest step."""
 
     def seconds() -> tuple[float, float]:
         """Of a request of one document, and those of it that it waited for its step."""
@@ -164,39 +203,36 @@ def beside(ask: Callable[[int, int], float], metrics: str) -> dict[str, Any]:
         return float(lines[names[0]]), float(lines[names[1]])
 
     alone, _ = min(seconds() for _ in range(3))
-    before = steps()
+    ended = [steps()]
     large = threading.Thread(target=ask, args=(2, 200))
     large.start()
+
+    def watch() -> None:
+        while large.is_alive():
+            if (now := steps())[1] > ended[-1][1]:
+                ended.append(now)
+            time.sleep(0.01)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
     time.sleep(1)
     found = []
     while large.is_alive():
         found.append(seconds())
     # The last one may have been answered when the large one was.
     beside = found[:-1]
-    after = steps()
-    step = (after[0] - before[0]) / max(1.0, after[1] - before[1])
+    watcher.join()
+    took = [(after[0] - before[0]) / (after[1] - before[1]) for before, after in pairwise(ended)]
     row: dict[str, Any] = {
         "what": "one document beside 200",
         "alone_s": round(alone, 3),
         "requests": len(beside),
-        "step_s": round(step, 3),
+        "longest_step_s": round(max(took), 3),
     }
     if beside:
         whole, waited = zip(*beside, strict=True)
         row |= {"beside_s": round(max(whole), 3), "waited_s": round(max(waited), 3)}
     return row
-
-
-def one_at_a_time(options: argparse.Namespace, expected: Expected) -> None:
-    """`Reranker`, request by request."""
-
-    def ask(seed: int) -> None:
-        body = asked(seed, options.documents)
-        expected.reranker.rank(body["query"], body["documents"])
-
-    ask(0)
-    own = processor(os.getpid())
-    print(json.dumps({"what": "one at a time"} | measured(1, options.seconds, options.documents, ask, own)))
 
 
 @contextmanager
@@ -237,8 +273,8 @@ def started_vllm(model: str, patience: float = 600.0) -> Iterator[str]:
         process.wait()
 
 
-def vllm(options: argparse.Namespace, expected: Expected) -> None:
-    """The same rankings by `vllm serve`, label log-probabilities through /v1/completions."""
+def by_vllm(model: str, documents: int, url: str) -> Callable[[int], list[float]]:
+    """The scores of a seed's documents by `vllm serve`: label log-probabilities through /v1/completions."""
     from interank.engines.openai import labels_in
     from interank.judging import score
     from interank.tasks.judge.asking import LABEL_ROOM
@@ -246,14 +282,14 @@ def vllm(options: argparse.Namespace, expected: Expected) -> None:
     from interank.tasks.sources import find_source
     from interank.types import Document, Query
 
-    encoder = judge_encoder(find_source(options.model))
+    encoder = judge_encoder(find_source(model))
     http = httpx2.Client(timeout=None, limits=httpx2.Limits(max_connections=64))
     lock = threading.Lock()
-    name = http.get(f"{options.against}/models").json()["data"][0]["id"]
+    name = http.get(f"{url}/models").json()["data"][0]["id"]
     labels = list(encoder.label_ids)
 
     def ask(seed: int) -> list[float]:
-        body = asked(seed, options.documents)
+        body = asked(seed, documents)
         with lock:
             prompts = [
                 encoder.prompt(Query("q", body["query"]), Document(str(n), text), answer_tokens=LABEL_ROOM)
@@ -262,14 +298,11 @@ def vllm(options: argparse.Namespace, expected: Expected) -> None:
         ids = [list(prompt.then(encoder.label_lead).ids) for prompt in prompts]
         request = {"model": name, "prompt": ids, "max_tokens": 1, "temperature": 0, "logprobs": len(labels)}
         request |= {"logprob_token_ids": labels, "return_tokens_as_token_ids": True}
-        reply = http.post(f"{options.against}/completions", json=request).raise_for_status().json()
+        reply = http.post(f"{url}/completions", json=request).raise_for_status().json()
         choices = sorted(reply["choices"], key=lambda choice: int(choice["index"]))
         return [score(labels_in(choice, labels).logits) for choice in choices]
 
-    expected.hold("vllm serve", ask, 1e-3)
-    for clients in options.clients:
-        row = measured(clients, options.seconds, options.documents, ask)
-        print(json.dumps({"what": "vllm serve"} | row))
+    return ask
 
 
 def main() -> None:
@@ -277,21 +310,48 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
     parser.add_argument("--clients", type=lambda text: [int(part) for part in text.split(",")], default=[1, 8, 32])
-    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--seconds", type=float, default=20, help="of a side in a round")
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--documents", type=int, default=10)
     parser.add_argument("--step-tokens", type=int, help="of the server; its own default where not given")
-    parser.add_argument(
-        "--against", metavar="vllm|URL", help="`vllm serve` of the same model; nothing else is measured"
-    )
+    parser.add_argument("--against", metavar="vllm|URL", help="`vllm serve` of the same model")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     options = parser.parse_args()
+    rows = []
+    for row in figures(options):
+        print(json.dumps(row), flush=True)
+        rows.append(row)
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
+
+
+def figures(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Rows of what was measured."""
     expected = Expected(options.model, options.documents)
-    if options.against:
-        there = started_vllm(options.model) if options.against == "vllm" else nullcontext(options.against)
-        with there as options.against:
-            vllm(options, expected)
-        return
-    one_at_a_time(options, expected)
-    served(options, expected)
+
+    def alone(seed: int) -> None:
+        body = asked(seed, options.documents)
+        expected.reranker.rank(body["query"], body["documents"])
+
+    with ExitStack() as stack:
+        server = Server(options, Path(stack.enter_context(tempfile.TemporaryDirectory())))
+        stack.callback(lambda: server.running.end())
+        yield expected.hold(SERVER, server.scores, 1e-5)
+        sides = [
+            Side(ALONE, alone, processor(os.getpid())),
+            Side(SERVER, server.ask, processor(server.running.process.pid)),
+        ]
+        if options.against:
+            start = options.against == "vllm"
+            url = stack.enter_context(started_vllm(options.model)) if start else options.against
+            scores = by_vllm(options.model, options.documents, url)
+            yield expected.hold("vllm serve", scores, 1e-3)
+            sides.append(Side("vllm serve", scores))
+        for clients in options.clients:
+            yield from compared(sides, clients, options)
+        yield beside(server.ask, f"{server.running.url}/metrics")
+        seconds = server.killed_and_started()
+        yield {"what": "killed with -9 and started again", "ready_s": round(seconds, 1)}
 
 
 if __name__ == "__main__":
