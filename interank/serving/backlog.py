@@ -49,16 +49,16 @@ class Ticket:
         self.on_text: Callable[[int, Sequence[int]], None] | None = None
         """Called with a text's index in its call and its token ids so far, whenever it grows."""
 
+    @property
+    def seconds_left(self) -> float:
+        """The time until the deadline, at least 0; infinity without one."""
+        return max(0.0, self.deadline - monotonic())
+
     def refusal(self) -> InterankError | None:
         """The reason to stop computing for this request; None to continue."""
         if self.disconnected:
             return DisconnectedError("the client has disconnected")
-        if monotonic() > self.deadline:
-            return Refusal(
-                "late",
-                "the answer was not ready within the request's timeout; allow a longer one, or send fewer documents",
-            )
-        return None
+        return late() if monotonic() > self.deadline else None
 
     def charge(self, *, read: int = 0, written: int = 0) -> None:
         """Count tokens that were computed for this request."""
@@ -74,6 +74,13 @@ class Ticket:
         """
         if error := self.refusal():
             raise error
+
+
+def late() -> Refusal:
+    """The refusal of a request whose deadline has passed."""
+    return Refusal(
+        "late", "the answer was not ready within the request's timeout; allow a longer one, or send fewer documents"
+    )
 
 
 class Rate:

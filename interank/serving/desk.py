@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, TypeVar
 
-from interank.serving.backlog import Backlog, Ticket
+from interank.serving.backlog import Backlog, Ticket, late
 from interank.serving.limits import Limits
 from interank.serving.requests import CHARACTERS_PER_TOKEN, Refusal, RerankRequest
 
@@ -118,12 +118,20 @@ class Desk:
         """The result of the work; None if the client disconnects first, which stops the work at its next step.
 
         `disconnected` returns once the client has disconnected.
+
+        Raises:
+            Refusal: The deadline has passed; the work stops at its next step.
         """
         working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(disconnected())
         try:
-            await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            first = asyncio.FIRST_COMPLETED
+            await asyncio.wait({working, leaving}, timeout=ticket.seconds_left, return_when=first)
             if working.done():
                 return working.result()
+            if not leaving.done():
+                # Work that still waits for a thread is not begun.
+                working.cancel()
+                raise late()
             ticket.disconnected = True
             await asyncio.wait({working})
             # Retrieve the error, if any, so that asyncio does not log it.

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-from interank.serving.backlog import DisconnectedError
+from interank.serving.backlog import DisconnectedError, late
 from interank.serving.bytes import event
 from interank.serving.desk import Desk
 from interank.serving.ranking import Job, ProgressListener
@@ -77,7 +77,8 @@ async def events(
     try:
         while True:
             getting = asyncio.ensure_future(queue.events.get())
-            await asyncio.wait({getting, leaving}, timeout=desk.limits.heartbeat, return_when=asyncio.FIRST_COMPLETED)
+            patience = min(desk.limits.heartbeat, job.ticket.seconds_left)
+            await asyncio.wait({getting, leaving}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
             if getting.done():
                 if (message := getting.result()) is None:
                     break
@@ -85,6 +86,10 @@ async def events(
                 continue
             getting.cancel()
             if leaving.done():
+                return
+            if not job.ticket.seconds_left:
+                working.cancel()
+                yield event("error", refused(late()))
                 return
             yield b": heartbeat\n\n"
         response = await working
