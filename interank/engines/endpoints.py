@@ -62,6 +62,8 @@ class Endpoints:
         self.settings = settings
         self._endpoints = [_Endpoint(url.rstrip("/")) for url in settings.urls]
         self.headers = _headers(settings.key)
+        self.retry_seconds: float | None = None
+        """Seconds after which a server that gets no more requests gets one again; None for never."""
         self._forgiven = False
 
     def client(self) -> httpx2.AsyncClient:
@@ -125,6 +127,7 @@ class Endpoints:
     async def _free(self) -> _Endpoint:
         while True:
             now = time.monotonic()
+            self._readmit(now)
             free = [endpoint for endpoint in self._endpoints if endpoint.free(now)]
             if free:
                 return min(free, key=lambda endpoint: endpoint.in_flight)
@@ -136,7 +139,7 @@ class Endpoints:
         """Back off from a server that failed a request of the current round; failures of older rounds are no news."""
         if endpoint.round != before or endpoint.gone:
             if endpoint.gone:
-                log.warning("%s gets no more requests: %s", endpoint.url, endpoint.gone)
+                self._leave_alone(endpoint)
             return
         endpoint.round += 1
         endpoint.failures += 1
@@ -145,9 +148,23 @@ class Endpoints:
         endpoint.resting_until = time.monotonic() + seconds
         if endpoint.failures >= self.settings.attempts:
             endpoint.gone = f"{endpoint.failures} failures in a row, the last: {failure}"
-            log.warning("%s gets no more requests after %s", endpoint.url, endpoint.gone)
+            self._leave_alone(endpoint)
         else:
             log.info("%s: %s; no requests to it for %.1f s", endpoint.url, failure, seconds)
+
+    def _leave_alone(self, endpoint: _Endpoint) -> None:
+        """Send a server no more requests, or none for some time."""
+        if self.retry_seconds is None:
+            log.warning("%s gets no more requests: %s", endpoint.url, endpoint.gone)
+            return
+        endpoint.resting_until = time.monotonic() + self.retry_seconds
+        log.warning("%s gets no requests for %.0f s: %s", endpoint.url, self.retry_seconds, endpoint.gone)
+
+    def _readmit(self, now: float) -> None:
+        """Let servers that were left alone long enough have a request again, whose failure ends that."""
+        for endpoint in self._endpoints:
+            if endpoint.gone and self.retry_seconds is not None and now >= endpoint.resting_until:
+                endpoint.gone, endpoint.no_path, endpoint.failures = "", False, self.settings.attempts - 1
 
     async def _is_at_fault(self, client: httpx2.AsyncClient) -> bool:
         """Whether the request was at fault and not the servers; if so, servers that are up get requests again.

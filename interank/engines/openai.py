@@ -68,6 +68,10 @@ class OpenAiTeacher:
         both: frozenset[Ability] = frozenset({"token_ids", "label_logits"})
         self.abilities: frozenset[Ability] = both if token_ids else schema
 
+    def retry_failed_servers(self, seconds: float) -> None:
+        """Ask servers that failed too often again after so many seconds, in place of never."""
+        self._endpoints.retry_seconds = seconds
+
     def ask(self, units: Iterator[Unit]) -> Iterator[tuple[Unit, tuple[Reply | Failure, ...]]]:
         """See `Teacher`; replies come in the order in which servers give them.
 

@@ -46,6 +46,10 @@ class ServerEngine:
         """See `Engine`."""
         return self._teacher.abilities
 
+    def retry_failed_servers(self, seconds: float) -> None:
+        """Ask servers that failed too often again after so many seconds, for callers that outlive failures."""
+        self._teacher.retry_failed_servers(seconds)
+
     def flops(self, work: Work) -> float | None:
         """See `Engine`; the servers do not report the model's shape."""
         return None

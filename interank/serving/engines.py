@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,9 +15,15 @@ from interank.engines.prompts import Prompt
 from interank.engines.protocol import Ability, Completion, Engine, ForcedLabels, Grading, LabelLogits, Sampling
 from interank.engines.transformers import TransformersEngine
 from interank.engines.work import Work, work_of_reading, work_of_writing
+from interank.errors import ModelError, PromptError
 from interank.serving.backlog import Ticket
+from interank.serving.requests import Refusal
 from interank.serving.schedule import Between, Scheduler, Size
 
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 5.0
+"""Seconds until model servers that failed are asked again."""
 # Tokens per call of an engine that cannot be interrupted, and prompts per call to servers.
 _PIECE = 16
 _SENT = 32
@@ -193,7 +200,8 @@ class ServedEngine(SharedEngine):
         for begin in range(0, len(prompts), _SENT):
             self._ticket.check()
             some = prompts[begin : begin + _SENT]
-            logits += self.engine.label_logits(some, labels)
+            with _reachable():
+                logits += self.engine.label_logits(some, labels)
             self._ticket.charge(read=sum(len(prompt.ids) for prompt in some))
         self.work += work_of_reading(prompts) + Work(projected=len(prompts))
         return logits
@@ -211,9 +219,23 @@ class ServedEngine(SharedEngine):
                     self._ticket.on_text(place, ids)
             return frozenset()
 
-        completions = Texts(self.engine, sampling, end).write(prompts, between)
+        with _reachable():
+            completions = Texts(self.engine, sampling, end).write(prompts, between)
         self.work += _written(prompts, completions)
         return completions
+
+
+@contextmanager
+def _reachable() -> Iterator[None]:
+    """Refuse the request if all model servers fail, whose addresses only the log tells."""
+    try:
+        yield
+    except PromptError:
+        raise
+    except ModelError as error:
+        log.error("%s", error)
+        message = "no server of the model answers; retry later"
+        raise Refusal("unavailable", message, retry_after=RETRY_SECONDS) from error
 
 
 class SharedHead:

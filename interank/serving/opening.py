@@ -15,10 +15,12 @@ from interank.engines.head_engine import HeadEngine
 from interank.engines.heads import Head, HeadFiles, find_head, head_beside
 from interank.engines.pairs import PairEncoder
 from interank.engines.prompts import PromptEncoder
+from interank.engines.server_engine import ServerEngine
 from interank.engines.shared_tokenizer import SharedTokenizer
 from interank.engines.side_by_side import AdapterEngine, SharedBase
 from interank.errors import InputError, InterankError
 from interank.modes import in_words
+from interank.serving.engines import RETRY_SECONDS
 from interank.serving.models import (
     Facts,
     Kind,
@@ -253,6 +255,8 @@ class Models:
                 # Model servers select an adapter by its name, as `vllm serve --lora-modules NAME=DIR` does.
                 settings = replace(settings, server=settings.server.model_copy(update={"model": name}))
             engine = open_engine(source, settings, vocabulary=encoder.vocabulary, length=length)
+        if isinstance(engine, ServerEngine):
+            engine.retry_failed_servers(RETRY_SECONDS)
         if task != "order":
             # Fail at start, not at the first request, if the engine cannot grade.
             Judge(engine, encoder)

@@ -67,8 +67,9 @@ class Job:
         except InputError as error:
             raise Refusal("invalid", str(error)) from error
         except InterankError as error:
+            # The message may name folders and servers.
             log.error("request %s failed: %s", self.request_id, error)
-            raise Refusal("failed", str(error)) from error
+            raise failure(self.request_id) from error
         except Exception as error:
             log.exception("request %s failed", self.request_id)
             raise failure(self.request_id) from error
