@@ -17,8 +17,9 @@ from interank.engines.transformers import TransformersEngine
 from interank.engines.work import Work, work_of_reading, work_of_writing
 from interank.errors import ModelError, PromptError
 from interank.serving.backlog import Ticket
+from interank.serving.operations import Between, Size
 from interank.serving.requests import Refusal
-from interank.serving.schedule import Between, Scheduler, Size
+from interank.serving.schedule import Scheduler
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,10 @@ RETRY_SECONDS = 5.0
 # Tokens per call of an engine that cannot be interrupted, and prompts per call to servers.
 _PIECE = 16
 _SENT = 32
+
+
+def _size(prompt: Prompt) -> Size:
+    return Size(prompt.prefix, len(prompt.prefix), len(prompt.document) + len(prompt.suffix))
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ class Labels:
 
     def size(self, item: Prompt) -> Size:
         """See `Operation`."""
-        return Size(item.prefix, len(item.prefix), len(item.document) + len(item.suffix))
+        return _size(item)
 
     def compute(self, items: Sequence[Prompt]) -> list[LabelLogits]:
         """See `Operation`."""
@@ -72,6 +77,10 @@ class Texts:
     def mixes(self) -> bool:
         """Whether calls may share a batch: only if greedy, as a sampled text may depend on the others in its batch."""
         return self.sampling.temperature == 0
+
+    def size(self, item: Prompt) -> Size:
+        """See `GeneratingOperation`."""
+        return _size(item)
 
     def write(self, items: Sequence[Prompt], between: Between) -> list[Completion]:
         """See `GeneratingOperation`."""
@@ -112,6 +121,10 @@ class GradedTexts:
     def mixes(self) -> bool:
         """See `GeneratingOperation`."""
         return False
+
+    def size(self, item: Prompt) -> Size:
+        """See `GeneratingOperation`."""
+        return _size(item)
 
     def write(self, items: Sequence[Prompt], between: Between) -> list[tuple[Completion, LabelLogits]]:
         """See `GeneratingOperation`."""

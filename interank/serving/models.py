@@ -18,9 +18,10 @@ from interank.reranking.fitting import Fit, stored_fit, stored_modes
 from interank.reranking.opening import open_unfitted
 from interank.serving.backlog import Ticket
 from interank.serving.engines import SharedHead, shared
+from interank.serving.operations import Size
 from interank.serving.options import Options
 from interank.serving.requests import CHARACTERS_PER_TOKEN, Refusal
-from interank.serving.schedule import Scheduler, Size
+from interank.serving.schedule import Scheduler
 from interank.settings import AdaptiveRecipe, ListPromptSettings, ListwiseRecipe
 from interank.tasks import TASK_MODES
 from interank.tasks.head.ranker import HeadRanker

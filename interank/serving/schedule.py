@@ -8,53 +8,17 @@ from bisect import bisect_left
 from collections.abc import Callable, Hashable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from interank.errors import InterankError
 from interank.serving.backlog import Backlog, Ticket
+from interank.serving.operations import Between, GeneratingOperation, Operation, Size
 from interank.serving.requests import Refusal
 
 # The most texts that are generated in one batch.
 _ROWS = 16
 # Generation time between two scoring steps, as a share of the last scoring step's time, while both kinds wait.
 _WRITING_SHARE = 0.25
-
-
-class Size(NamedTuple):
-    """The tokens of an item in a step; `shared_tokens` count once for all items with an equal `shared`."""
-
-    shared: Hashable
-    shared_tokens: int
-    own_tokens: int
-
-
-class Operation(Protocol):
-    """An operation that computes results of items; items of equal operations are batched together."""
-
-    def size(self, item: Any) -> Size:
-        """The tokens of an item in a step."""
-        ...
-
-    def compute(self, items: Sequence[Any]) -> list[Any]:
-        """The items' results, in their order."""
-        ...
-
-
-Between = Callable[[Mapping[int, Sequence[int]]], frozenset[int]]
-"""Called between tokens with each prompt's token ids so far, by index; returns the indices of prompts to stop."""
-
-
-class GeneratingOperation(Protocol):
-    """An operation that generates texts."""
-
-    @property
-    def mixes(self) -> bool:
-        """True if texts of several calls may share a batch."""
-        ...
-
-    def write(self, items: Sequence[Any], between: Between) -> list[Any]:
-        """The texts, in the order of the items; `between` is called after every token, or every few."""
-        ...
 
 
 @dataclass(eq=False)
@@ -161,7 +125,8 @@ class Scheduler:
             Refusal: The deadline has passed, or the scheduler was closed.
             Exception: The generation raised it.
         """
-        return self._enqueue(self._texts, ticket, operation, items, [], max(ticket.to_write, len(items)))
+        sizes = [operation.size(item) for item in items]
+        return self._enqueue(self._texts, ticket, operation, items, sizes, max(ticket.to_write, len(items)))
 
     def run_alone(self, work: Callable[[], Any]) -> Any:
         """The result of `work`, run between two steps while nothing else computes.
@@ -329,17 +294,26 @@ class Scheduler:
         return between
 
     def _choose_texts(self, urgent: Sequence[float]) -> _Parts:
+        """The next batch of texts; scores wait while its prompts are read, so they are no longer than a step."""
         waiting = self._turns(self._texts, urgent)
         parts: _Parts = []
-        room = _ROWS
+        rows, total, met = 0, 0, set[Hashable]()
         for call in waiting:
             if parts and not (call.operation.mixes and call.operation == waiting[0].operation):
                 continue
-            count = min(room, len(call.items) - call.begun)
+            count = 0
+            for size in call.sizes[call.begun : call.begun + _ROWS - rows]:
+                total += size.own_tokens + (0 if size.shared in met else size.shared_tokens)
+                if (parts or count) and total > self.step_tokens:
+                    break
+                met.add(size.shared)
+                count += 1
             if count:
                 call.begun += count
-                room -= count
+                rows += count
                 parts.append((call, count))
+            if rows == _ROWS or total > self.step_tokens:
+                break
         self._begin(parts, self._texts)
         return parts
 

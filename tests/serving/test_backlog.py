@@ -15,8 +15,9 @@ import pytest
 from interank.serving.backlog import Backlog, Ticket
 from interank.serving.desk import Desk, Entry, tokens_of
 from interank.serving.limits import Limits
+from interank.serving.operations import Size
 from interank.serving.requests import Refusal, RerankRequest, Text
-from interank.serving.schedule import Scheduler, Size
+from interank.serving.schedule import Scheduler
 
 
 @dataclass

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from interank.serving.backlog import DisconnectedError, Ticket
+from interank.serving.operations import Size
 from interank.serving.requests import Refusal
-from interank.serving.schedule import Scheduler, Size, Step
+from interank.serving.schedule import Scheduler, Step
 
 
 @dataclass(eq=False)
@@ -145,6 +146,10 @@ class Writing:
 
     mixes: bool = True
     batches: list[list[int]] = field(default_factory=list)
+    prompt_tokens: int = 1
+
+    def size(self, item: int) -> Size:
+        return Size(None, 0, self.prompt_tokens)
 
     def write(self, items: Sequence[int], between: Any) -> list[list[int]]:
         self.batches.append(list(items))
@@ -199,6 +204,14 @@ def test_who_wrote_much_comes_after_who_wrote_less(scheduler: Scheduler, pool: T
     large.on_text = told
     assert scheduler.write(large, lane, [2] * 40) == [[2, 2]] * 40 and asked[0].result(10) == [[1]]
     assert lane.batches == [[2] * 16, [1] + [2] * 15, [2] * 9] and (large.written, small.written) == (80, 1)
+
+
+def test_prompts_that_are_read_together_are_no_longer_than_a_step(scheduler: Scheduler) -> None:
+    """Scores that come meanwhile wait for them."""
+    for tokens, batches in ((15, [[2, 2], [2, 2], [2]]), (50, [[2]] * 5)):
+        lane = Writing(prompt_tokens=tokens)
+        assert scheduler.write(Ticket(), lane, [2] * 5) == [[2, 2]] * 5
+        assert lane.batches == batches
 
 
 def test_what_waits_when_it_closes_is_refused_and_so_is_what_comes_later(pool: ThreadPoolExecutor) -> None:
