@@ -33,6 +33,8 @@ class Ticket:
         """The time limit, by `time.monotonic`."""
         self.due = self.deadline - _SPARE * seconds if seconds < math.inf else math.inf
         """The planned finish, ahead of the deadline by a reserve; infinity without a deadline."""
+        self.planned = True
+        """False if it is only tried while nothing else needs the time, since it cannot be done in its own."""
         self.priority = priority
         self.disconnected = False
         """True once the client has disconnected."""

@@ -63,7 +63,7 @@ class Desk:
         """
         if self.draining:
             raise Refusal("unavailable", "the server is shutting down; use another server", retry_after=1.0)
-        wait = self.backlog.seconds(self.backlog.tickets)
+        wait = self.backlog.seconds(planned for planned in self.backlog.tickets if planned.planned)
         if len(self.entries) >= self.limits.requests:
             raise Refusal("unavailable", "too many requests are under way; retry later", retry_after=max(1.0, wait))
         if wait > self.limits.wait_seconds:
@@ -83,7 +83,7 @@ class Desk:
                     retry_after=max(1.0, late),
                 )
             # An idle server may have outdated throughput figures, so it accepts the request without a due time.
-            ticket.due = math.inf
+            ticket.due, ticket.planned = math.inf, False
         entry = Entry(ticket, key, model)
         self.entries.add(entry)
         self.backlog.enter(ticket)

@@ -101,6 +101,15 @@ def test_what_there_is_no_time_for_is_tried_alone_and_keeps_nobody_out(desk: Des
     assert desk.backlog.urgent() == ([], set())
 
 
+def test_what_is_tried_alone_keeps_nobody_out_however_large_it_is(desk: Desk) -> None:
+    tried = desk.enter(Ticket(seconds=10), 1_000_000, key="a")
+    assert desk.enter(Ticket(seconds=10), 1_000, key="b").ticket.due < math.inf
+    with pytest.raises(Refusal, match="requests of this key wait") as caught:
+        desk.enter(Ticket(seconds=10), 10, key="a")
+    assert caught.value.why == "overloaded"
+    desk.leave(tried, answered=False)
+
+
 def test_a_step_under_way_is_counted_as_far_as_it_has_still_to_go(desk: Desk, clock: Clock) -> None:
     running = desk.enter(Ticket(seconds=10), 4_000)
     running.ticket.charge(read=4_000)
