@@ -79,23 +79,30 @@ def beside(model: PreTrainedModel | PeftModel, folder: Path, name: str) -> PeftM
                 model = MODEL_TYPE_TO_PEFT_MODEL_MAPPING.get(str(config.task_type), PeftModel)(model, config, name)
     except (ValueError, TypeError, KeyError, RuntimeError, NotImplementedError) as error:
         raise _unfit(folder, model, error) from None
-    shared = {*model.state_dict()} & {*weight_names(folder / ADAPTER_WEIGHTS)}
-    if shared:
-        raise ModelError(
-            f"the adapter {folder} holds weights of the base ({sorted(shared)[0]}), so no other adapter can share "
-            "that base; open it alone"
-        )
-    _fill(model, folder, name)
+    try:
+        shared = {*model.state_dict()} & {*weight_names(folder / ADAPTER_WEIGHTS)}
+        if shared:
+            raise ModelError(
+                f"the adapter {folder} holds weights of the base ({sorted(shared)[0]}), so no other adapter can share "
+                "that base; open it alone"
+            )
+        _fill(model, folder, name)
+    except ModelError:
+        # Its layers would stay in the base.
+        without(model, name)
+        raise
     return model.eval()
 
 
-def remove(model: PeftModel, name: str) -> None:
-    """Unload one adapter."""
+def without(model: PeftModel, name: str) -> Any:
+    """Unload one adapter; after the last this gives the base itself, since PEFT's model cannot run without any."""
     others = [other for other in model.peft_config if other != name]
-    if others:
-        # PEFT warns when it deletes the active adapter.
-        model.set_adapter(others[0])
+    if not others:
+        return model.unload()
+    # PEFT warns when it deletes the active adapter.
+    model.set_adapter(others[0])
     model.delete_adapter(name)
+    return model
 
 
 def merged(model: PeftModel) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 from peft import PeftModel
 
-from interank.engines.adapters import beside, remove
+from interank.engines.adapters import beside, without
 from interank.engines.budget import within
 from interank.engines.models import ModelFiles, load_model
 from interank.engines.prompts import Prompt
@@ -58,11 +58,9 @@ class SharedBase:
 
     def remove(self, engine: AdapterEngine) -> None:
         """Unload an adapter."""
-        if len(self._model.peft_config) > 1:
-            remove(self._model, str(engine.adapter))
-        else:
-            # A PEFT model without adapters cannot run.
-            self._take(self._model.unload())
+        left = without(self._model, str(engine.adapter))
+        if left is not self._model:
+            self._take(left)
 
     @contextmanager
     def chosen(self, adapter: str | None) -> Iterator[TransformersEngine]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from interank import plain_data
-from interank.engines.adapters import remove
+from interank.engines.adapters import without
 from interank.engines.head_engine import HeadEngine
 from interank.engines.heads import Head, HeadFiles, find_head, head_beside
 from interank.engines.pairs import PairEncoder
@@ -148,7 +148,7 @@ class Models:
         if isinstance(withdrawn, ServedLanguageModel) and isinstance(withdrawn.engine, AdapterEngine):
             withdrawn.engine.base.remove(withdrawn.engine)
         elif isinstance(withdrawn, ServedHead):
-            remove(withdrawn.engine.model, str(withdrawn.engine.adapter))
+            without(withdrawn.engine.model, str(withdrawn.engine.adapter))
 
     def _folder(self, name: str) -> Path:
         root = self._opened.root

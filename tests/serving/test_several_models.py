@@ -17,7 +17,7 @@ from interank.engines.models import find_model
 from interank.engines.prompts import Prompt
 from interank.engines.protocol import Sampling
 from interank.engines.side_by_side import SharedBase
-from interank.errors import InputError
+from interank.errors import InputError, ModelError
 from interank.serving.app import make_app
 from interank.serving.keys import Keys
 from interank.serving.models import ServedLanguageModel
@@ -86,6 +86,22 @@ def test_merged_heads_are_served_side_by_side_each_with_its_own_base(heads: dict
     service = Service(Setup(Opened(RankerSettings(str(whole["medical"])), {"legal": str(whole["legal"])})))
     for name, folder in whole.items():
         assert scores(service, name) == pytest.approx(alone(folder), abs=1e-4)
+    service.close()
+
+
+def test_a_head_comes_and_goes_beside_another_on_its_base(heads: dict[str, Path]) -> None:
+    opened = Opened(RankerSettings(str(heads["medical"])), root=heads["medical"].parent)
+    service = Service(Setup(opened, admin=Keys(["ruler"])))
+    expected = {name: alone(heads[name]) for name in DOMAINS[:2]}
+    for _ in range(2):
+        loaded = asked(service, "POST", "/v1/adapters", {"name": "legal"}, **ADMIN)
+        assert loaded.status_code == 201 and loaded.json()["score_kind"] == "head", loaded.text
+        for name in DOMAINS[:2]:
+            assert scores(service, name) == pytest.approx(expected[name], abs=1e-4)
+        assert asked(service, "DELETE", "/v1/adapters/legal", **ADMIN).status_code == 200
+        assert scores(service, "medical") == pytest.approx(expected["medical"], abs=1e-4)
+    # The folder of the base is no adapter.
+    assert asked(service, "POST", "/v1/adapters", {"name": "base"}, **ADMIN).status_code == 422
     service.close()
 
 
@@ -189,6 +205,23 @@ def test_a_base_is_itself_again_when_its_only_adapter_has_gone(tiny_folder: Path
         assert adapter.label_logits(prompts, [1, 2, 3]) != alone
         base.remove(adapter)
         assert base.bare().label_logits(prompts, [1, 2, 3]) == alone
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_an_adapter_that_does_not_fit_leaves_nothing_in_the_base(
+    tiny_folder: Path, tiny_adapter: Path, tmp_path: Path, first: bool
+) -> None:
+    base, prompts = SharedBase(find_model(str(tiny_folder))), [Prompt((5, 6, 7), (8, 9), (10,))]
+    if not first:
+        base.add(tiny_adapter / "adapter")
+    broken = shutil.copytree(tiny_adapter / "adapter", tmp_path / "broken")
+    settings = json.loads((broken / "adapter_config.json").read_text("utf-8"))
+    (broken / "adapter_config.json").write_text(json.dumps({**settings, "init_lora_weights": False}), "utf-8")
+    (broken / "adapter_model.safetensors").rename(broken / "adapter_model.bin")
+    alone, names = base.bare().label_logits(prompts, [1, 2, 3]), {*base.engine.model.state_dict()}
+    with pytest.raises(ModelError):
+        base.add(broken)
+    assert base.bare().label_logits(prompts, [1, 2, 3]) == alone and {*base.engine.model.state_dict()} == names
 
 
 @pytest.mark.parametrize("engine", ["openai", "vllm"])
