@@ -68,6 +68,10 @@ class Adaptive(OneModel):
         """See `Ranks`."""
         return self._counts
 
+    def query_cut(self, query: Query) -> int:
+        """See `OneModel`."""
+        return self._scorer.query_cut(query)
+
     def guarded(self, guard: Guard) -> OneModel:
         """See `Ranks`.
 

@@ -46,6 +46,10 @@ class FittedReranker(OneModel):
         """See `OneModel`."""
         return self.ranks.counts
 
+    def query_cut(self, query: Query) -> int:
+        """See `OneModel`."""
+        return self.ranks.query_cut(query)
+
     def guarded(self, guard: Guard) -> Self:
         """The same reranker, on the same engine, with this guard against documents that attack it.
 

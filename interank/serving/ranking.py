@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from interank.errors import InputError, InterankError
@@ -18,11 +18,11 @@ from interank.serving.quoting import quotes_of, relevant_spans
 from interank.serving.requests import Refusal, RerankRequest, RerankResponse, Result, failure
 from interank.tasks.query_ranking import QueryRanking
 from interank.types import Document, Query, RankedDocument
+from interank.wording import counted
 
 log = logging.getLogger(__name__)
 
 _ORDERED: frozenset[Mode] = frozenset({"listwise", "adaptive"})
-_UNLEARNED = ("this model has not learned to follow an instruction",)
 
 
 class ProgressListener(Protocol):
@@ -77,17 +77,35 @@ class Job:
     def _answered(self, listener: ProgressListener | None) -> RerankResponse:
         mode = mode_of(self.served.facts, self.options)
         ranks = self.served.ranks(self.options, self.ticket, self.request.most_tokens)
-        parts = [self._ranked(ranks, mode, query, places) for query, places in self._queries()]
+        queries = self._queries()
+        cuts = [ranks.query_cut(query) for query, _ in queries]
+        if self.request.whole and any(cuts):
+            raise Refusal("too_large", "the query exceeds the model's length limit; shorten it, or allow truncation")
+        parts = [self._ranked(ranks, mode, query, places) for query, places in queries]
         ranked = {index: item for part in parts for index, item in part.items()}
         self._require_whole(ranked)
         kept = self._reaching(ranked)
-        response = self._response(ranks, mode, ranked, kept)
+        count = explained_of(self.served.facts, mode, self.options, len(kept))
+        warnings = self._warnings(ranks, cuts, count)
+        response = replace(self._response(ranks, mode, ranked, kept), warnings=warnings)
         if listener is not None:
             listener.ranking(response)
-        count = explained_of(self.served.facts, mode, self.options, len(kept))
         if count and mode in ("score", "explain") and len(parts) == 1:
-            return self._response(ranks, mode, ranked, self._explained(ranks, kept, count, listener))
+            explained = self._explained(ranks, kept, count, listener)
+            return replace(self._response(ranks, mode, ranked, explained), warnings=warnings)
         return response
+
+    def _warnings(self, ranks: FittedReranker, cuts: Sequence[int], explained: int) -> tuple[str, ...]:
+        """What the client might not expect; `cuts` are the tokens that each query lost."""
+        found = []
+        if self.request.instruction and not ranks.follows:
+            found.append("this model has not learned to follow an instruction")
+        if any(cuts):
+            count, lost = sum(map(bool, cuts)), counted(sum(cuts), "token")
+            found.append(f"queries cut to the model's length: {count} of {len(cuts)}, by {lost}")
+        if self.request.spans and not explained:
+            found.append("relevant_spans are quotes of explanations, and none was asked for; ask by explain")
+        return tuple(found)
 
     def _queries(self) -> list[tuple[Query, list[int]]]:
         """Each distinct query with the indices of its documents."""
@@ -168,7 +186,7 @@ class Job:
         order = {index: rank for rank, index in enumerate(ranked)} if mode in _ORDERED else {}
         results = tuple(self._result(kept[index], kind, order.get(index)) for index in sorted(kept))
         best = sorted(ranked.values(), key=lambda item: (-item.score, int(item.doc_id)))
-        abstains = ranks.fit.abstains(best) if ranks.fit else None
+        abstains = ranks.fit.abstains(best) if ranks.fit and len(self.request.queries) == 1 else None
         work = ranks.engine.work
         about = {
             "mode": mode,
@@ -186,7 +204,6 @@ class Job:
             int(time.time()),
             results,
             work.tokens_read,
-            _UNLEARNED if self.request.instruction and not ranks.follows else (),
             extra={} if abstains is None else {"abstain": abstains},
             about=about,
         )

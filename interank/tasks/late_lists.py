@@ -24,6 +24,10 @@ class LateListRanker(UngradedRanker):
     def __init__(self, engine: LateLists) -> None:
         self.engine = engine
 
+    def query_cut(self, query: Query) -> int:
+        """See `OneModel`."""
+        return self.engine.query_cut(query.text)
+
     def ordered(self, query: Query, documents: Sequence[Document], first_stage: Sequence[float] | None) -> Ranking:
         """See `OneModel`.
 
@@ -32,7 +36,7 @@ class LateListRanker(UngradedRanker):
         """
         if not documents:
             return []
-        tell_cut(query.query_id, self.engine.query_cut(query.text))
+        tell_cut(query.query_id, self.query_cut(query))
         with naming(query, documents):
             scores, cuts = self.engine.scores(query.text, [document.full_text for document in documents])
             require_scores(scores)

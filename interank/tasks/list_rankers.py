@@ -41,9 +41,13 @@ class WindowRanker(OneModel, Generic[_Encoder]):
         """See `OneModel`."""
         return self._counts
 
+    def query_cut(self, query: Query) -> int:
+        """See `OneModel`."""
+        return self.encoder.query_cut(query)
+
     def warn_of(self, query: Query) -> None:
         """Log that a query is cut, or brings an instruction that the model has not learned to follow."""
-        tell_cut(query.query_id, self.encoder.query_cut(query))
+        tell_cut(query.query_id, self.query_cut(query))
         warn_unlearned(query, follows=self.follows)
 
     @contextmanager

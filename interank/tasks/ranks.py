@@ -187,6 +187,10 @@ class OneModel(Ranks, Protocol):
         """Counts of the answers about windows so far."""
         return ListCounts()
 
+    def query_cut(self, query: Query) -> int:
+        """The number of tokens that are cut off the query's end."""
+        return 0
+
     def ordered(self, query: Query, documents: Sequence[Document], first_stage: Sequence[float] | None) -> Ranking:
         """All documents, best first, with the explanations that were written to order them."""
         ...

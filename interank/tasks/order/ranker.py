@@ -71,7 +71,7 @@ class Windows(WindowRanker[ListEncoder]):
         """See `WindowRanker`."""
         if self.encoder.settings.form != "dear":
             return super().warn_of(query)
-        tell_cut(query.query_id, self.encoder.query_cut(query))
+        tell_cut(query.query_id, self.query_cut(query))
         warn_unread(query, "DeAR's form of prompts")
 
     def ordered(self, query: Query, documents: Sequence[Document], first_stage: Sequence[float] | None) -> Ranking:
