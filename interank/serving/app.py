@@ -13,6 +13,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, PlainTextResponse, StreamingResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from interank import __version__
@@ -72,6 +73,7 @@ def make_app(service: Service) -> ASGIApp:
     app.add_api_route("/ready", routes.ready, methods=["GET"], tags=["server"])
     app.add_api_route("/metrics", routes.metrics, methods=["GET"], tags=["server"])
     app.add_exception_handler(Refusal, _refused)
+    app.add_exception_handler(DisconnectedError, _gone)
     app.add_exception_handler(HTTPException, _refused_by_path)
     app.add_exception_handler(Exception, _failed)
     schema.describe(app)
@@ -100,8 +102,7 @@ class Routes:
         log_fields_of(request.scope)["dialect"] = dialect_by_path(path).name
         dialect = dialect_of(path, body.keys())
         log_fields_of(request.scope)["dialect"] = dialect.name
-        request.state.dialect = dialect
-        rerank_request, options = read(dialect, body), read_options(body)
+        rerank_request, options = self._read(request, dialect, body)
         if rerank_request.model is None and "model" in request.path_params:
             rerank_request = replace(rerank_request, model=request.path_params["model"])
         return await self._answer(request, rerank_request, options, dialect, partial(dialect.reply, rerank_request))
@@ -110,8 +111,7 @@ class Routes:
         """Grade and explain every document."""
         body = await self._body(request)
         dialect = _EXPLAINING
-        request.state.dialect = dialect
-        rerank_request, options = read(dialect, body), read_options(body)
+        rerank_request, options = self._read(request, dialect, body)
         facts = self._service.models.get(rerank_request.model).facts
         mode = options.mode or ("explain" if "explain" in facts.modes else facts.mode)
         options = options.model_copy(update={"mode": mode, "explain": len(rerank_request.documents)})
@@ -154,7 +154,16 @@ class Routes:
         return PlainTextResponse(self._service.metrics.text(), media_type="text/plain; version=0.0.4")
 
     async def _body(self, request: Request) -> dict[str, Any]:
-        return await read_body(request.stream(), request.headers.get("content-length"), self._service.limits.body_bytes)
+        length, most = request.headers.get("content-length"), self._service.limits.body_bytes
+        try:
+            return await read_body(request.stream(), length, most)
+        except ClientDisconnect as error:
+            raise DisconnectedError("the client disconnected before its whole body was there") from error
+
+    def _read(self, request: Request, dialect: Dialect, body: dict[str, Any]) -> tuple[RerankRequest, Options]:
+        request.state.dialect = dialect
+        self._service.limits.check_lists(body, dialect.body.lists)
+        return read(dialect, body), read_options(body)
 
     def _require_admin(self, request: Request) -> None:
         if not log_fields_of(request.scope).get("admin"):
@@ -191,8 +200,6 @@ class Routes:
         response = None
         try:
             response = await service.desk.unless_disconnected(service.desk.run(job.answer), ticket, disconnected)
-        except DisconnectedError:
-            response = None
         finally:
             ended(response)
         if response is None:
@@ -280,6 +287,10 @@ async def _refused(request: Request, error: Exception) -> Response:
     response.raw_headers = headers
     log_fields_of(request.scope)["refused"] = error.why
     return response
+
+
+async def _gone(request: Request, _: Exception) -> Response:
+    return Response(status_code=_GONE)
 
 
 async def _failed(request: Request, _: Exception) -> Response:

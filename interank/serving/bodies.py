@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -21,6 +21,9 @@ class Body(BaseModel):
     """A request body; unknown keys are ignored, and null means that the key is absent."""
 
     model_config = ConfigDict(extra="ignore", strict=False)
+
+    lists: ClassVar[tuple[str, ...]] = ("documents",)
+    """The keys that may hold a list of texts."""
 
     def to_request(self) -> RerankRequest:
         """Convert the body to a request.
@@ -73,6 +76,8 @@ class Rerank(Body):
 class TeiRerank(Body):
     """Hugging Face's text-embeddings-inference (TEI)."""
 
+    lists: ClassVar[tuple[str, ...]] = ("texts",)
+
     query: str
     texts: list[str]
     raw_scores: bool | None = None
@@ -101,6 +106,8 @@ class Passage(BaseModel):
 class NimRanking(Body):
     """NVIDIA's NIM."""
 
+    lists: ClassVar[tuple[str, ...]] = ("passages",)
+
     query: Passage
     passages: list[Passage]
     model: str | None = None
@@ -119,6 +126,8 @@ class NimRanking(Body):
 
 class Score(Body):
     """vLLM's `/score`: one text paired with each of many, or two lists paired item by item, under several key names."""
+
+    lists: ClassVar[tuple[str, ...]] = ("text_1", "text_2", "data_1", "data_2", "queries", "documents", "items")
 
     text_1: list[AnyText] | str | None = None
     text_2: list[AnyText] | str | None = None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from interank import plain_data
 from interank.serving.options import Options
@@ -20,7 +22,7 @@ class Limits:
     characters: int = 16 * 2**20
     """Characters of a request's queries and documents together."""
     query_characters: int = 32_768
-    """Characters of a query."""
+    """Characters of a query, and of an instruction."""
     explanations: int = 64
     """Explanations of a request."""
     requests: int = 256
@@ -36,18 +38,29 @@ class Limits:
     heartbeat: float = 5.0
     """Seconds between heartbeats in a stream."""
 
+    def check_lists(self, body: Mapping[str, Any], keys: Iterable[str]) -> None:
+        """Refuse a body with too many documents before it is read any further, which takes longer than to count them.
+
+        Raises:
+            Refusal: The message gives the number and the limit.
+        """
+        for key in keys:
+            count = len(body[key]) if isinstance(body.get(key), list) else 0
+            if count > self.documents:
+                raise _too_large(f"{count} documents", f"{self.documents}", key)
+
     def check(self, request: RerankRequest, explained: int) -> None:
         """Refuse a request that is too large; `explained` is the number of documents to explain.
 
         Raises:
             Refusal: The message gives the size and the limit.
         """
-        count = len(request.documents)
-        if count > self.documents:
-            raise _too_large(f"{count} documents", f"{self.documents}", "documents")
         longest = max(map(len, request.queries))
         if longest > self.query_characters:
             raise _too_large(f"a query of {longest} characters", f"{self.query_characters}", "query")
+        instruction = len(request.instruction or "")
+        if instruction > self.query_characters:
+            raise _too_large(f"an instruction of {instruction} characters", f"{self.query_characters}", "instruction")
         characters = sum(map(len, request.queries)) + sum(
             len(each.text) + len(each.title) for each in request.documents
         )
