@@ -16,6 +16,16 @@ AnyText = str | dict[str, Any]
 """A text, or an object with `text` and optionally `title`."""
 Count = Annotated[int, Field(ge=0)]
 
+# Keys of other servers that would change what is read, and do not here; clients send 0 or -1 for "not at all".
+_IGNORED = ("max_chunks_per_doc", "max_tokens_per_query", "truncate_prompt_tokens")
+
+
+class Spans(BaseModel):
+    """Cohere's `relevant_spans`."""
+
+    mode: str | None = None
+    max_spans: Annotated[int, Field(ge=1)] | None = None
+
 
 class Body(BaseModel):
     """A request body; unknown keys are ignored, and null means that the key is absent."""
@@ -46,17 +56,20 @@ class Rerank(Body):
     rank_fields: list[str] | None = None
     raw_scores: bool | None = None
     use_activation: bool | None = None
-    max_tokens_per_doc: Annotated[int, Field(ge=1)] | None = None
+    max_tokens_per_doc: Count | None = None
     max_chunks_per_doc: int | None = None
+    max_tokens_per_query: int | None = None
+    truncate_prompt_tokens: int | None = None
     truncation: bool | None = None
     priority: int | None = None
-    relevant_spans: dict[str, Any] | None = None
+    relevant_spans: Spans | None = None
     instruction: str | None = None
     instruct: str | None = None
 
     def to_request(self) -> RerankRequest:
         """See `Body`; a `top_n` of 0 returns all results, as does its absence."""
         documents = [self.documents] if isinstance(self.documents, str) else self.documents
+        spans = self.relevant_spans or Spans()
         return RerankRequest(
             queries=(some(self.query, "query"),),
             documents=texts(documents, "documents", self.rank_fields or ()),
@@ -64,12 +77,13 @@ class Rerank(Body):
             top=self.top_n or self.top_k or None,
             texts=bool(self.return_documents),
             raw=bool(self.raw_scores) or self.use_activation is False,
-            most_tokens=self.max_tokens_per_doc,
+            most_tokens=self.max_tokens_per_doc or None,
             whole=self.truncation is False,
             instruction=self.instruction or self.instruct,
-            priority=self.priority or 0,
-            spans=(self.relevant_spans or {}).get("mode") == "enabled",
-            warnings=("max_chunks_per_doc is ignored by this model",) if self.max_chunks_per_doc else (),
+            priority=_after_others(self.priority),
+            spans=spans.mode == "enabled",
+            most_spans=spans.max_spans,
+            warnings=tuple(f"{key} is ignored by this model" for key in _IGNORED if (getattr(self, key) or 0) > 0),
         )
 
 
@@ -138,6 +152,8 @@ class Score(Body):
     items: list[AnyText] | str | None = None
     model: str | None = None
     use_activation: bool | None = None
+    max_tokens_per_doc: Count | None = None
+    instruction: str | None = None
     priority: int | None = None
 
     def to_request(self) -> RerankRequest:
@@ -159,8 +175,15 @@ class Score(Body):
             documents=right,
             model=self.model,
             raw=self.use_activation is False,
-            priority=self.priority or 0,
+            most_tokens=self.max_tokens_per_doc or None,
+            instruction=self.instruction,
+            priority=_after_others(self.priority),
         )
+
+
+def _after_others(priority: int | None) -> int:
+    """A client may let others go first, and not go before them."""
+    return max(0, priority or 0)
 
 
 def _listed(values: list[AnyText] | str, name: str) -> tuple[Text, ...]:

@@ -24,7 +24,10 @@ def _number(request: RerankRequest, result: Result) -> float:
 
 def _also(request: RerankRequest, result: Result) -> dict[str, Any]:
     """The keys that interank adds to a result; `relevant_spans` only on request."""
-    extra = {key: value for key, value in result.extra.items() if key != "relevant_spans" or request.spans}
+    extra = dict(result.extra)
+    spans: Any = extra.pop("relevant_spans", None)
+    if request.spans and spans is not None:
+        extra["relevant_spans"] = spans[: request.most_spans]
     return {**extra, "truncated": result.truncated}
 
 

@@ -66,6 +66,8 @@ class RerankRequest:
     """Requests with lower values come first."""
     spans: bool = False
     """True if results include `relevant_spans`."""
+    most_spans: int | None = None
+    """The largest number of them for a result."""
     warnings: tuple[str, ...] = ()
     """Warnings about parts of the request that are ignored."""
 

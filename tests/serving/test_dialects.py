@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from dataclasses import replace
+from typing import Any, get_args
 
 import pytest
 
@@ -143,6 +144,20 @@ def test_refusing_to_be_cut_is_heard_in_each_dialect_and_cuts_are_told() -> None
     ]
 
 
+def test_no_client_goes_before_others_and_those_that_can_wait_may_say_so() -> None:
+    given = [at(COHERE | {"priority": priority}).priority for priority in (-999, None, 0, 7)]
+    assert given == [0, 0, 0, 7]
+    assert at({"text_1": "q", "text_2": "a", "priority": -1}, "/score").priority == 0
+
+
+def test_vllms_limits_of_length_are_read_where_0_is_none_and_what_is_not_heard_is_told() -> None:
+    assert [at(COHERE | {"max_tokens_per_doc": most}).most_tokens for most in (0, None, 8)] == [None, None, 8]
+    score = at({"text_1": "q", "text_2": "a", "max_tokens_per_doc": 8, "instruction": "Cite statutes."}, "/score")
+    assert (score.most_tokens, score.instruction) == (8, "Cite statutes.")
+    told = at(COHERE | {"max_tokens_per_query": 8, "truncate_prompt_tokens": -1}).warnings
+    assert told == ("max_tokens_per_query is ignored by this model",)
+
+
 def test_an_instruction_is_read_under_either_name() -> None:
     assert at(COHERE | {"instruction": "Cite statutes."}).instruction == "Cite statutes."
     assert at(COHERE | {"instruct": "Cite statutes."}).instruction == "Cite statutes."
@@ -152,6 +167,10 @@ def test_an_instruction_is_read_under_either_name() -> None:
 def test_spans_are_told_to_those_who_ask_for_them() -> None:
     span = {"relevant_spans": [{"start": 0, "end": 1, "score": 1.0}], "grade": 2}
     given = RerankResponse("r1", "m", 7, (Result(0, 1.0, Text("a"), extra=span),), 30)
+    three = replace(given.results[0], extra={"relevant_spans": [{"start": n} for n in range(3)]})
+    body = {**COHERE, "relevant_spans": {"mode": "enabled", "threshold": 0.1, "max_spans": 2}}
+    first: Any = dialect_of("/v2/rerank", body).reply(at(body, "/v2/rerank"), replace(given, results=(three,)))
+    assert first["results"][0]["relevant_spans"] == [{"start": 0}, {"start": 1}]
     for wanted, keys in (({"mode": "enabled"}, {"relevant_spans", "grade"}), (None, {"grade"})):
         body = {**COHERE, "relevant_spans": wanted}
         reply: Any = dialect_of("/v2/rerank", body).reply(at(body, "/v2/rerank"), given)
