@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from interank import __version__
+from interank.modes import Mode
 from interank.serving import schema
 from interank.serving.backlog import DisconnectedError, Ticket
 from interank.serving.bytes import as_json, read_body
@@ -184,6 +185,8 @@ class Routes:
         service, log_fields = self._service, log_fields_of(request.scope)
         served = service.models.get(rerank_request.model)
         mode = mode_of(served.facts, options)
+        if len(rerank_request.queries) > 1:
+            _check_several(options, mode)
         explained = explained_of(served.facts, mode, options, len(rerank_request.documents))
         service.limits.check(rerank_request, explained)
         log_fields |= {"model": served.facts.name, "mode": mode, "documents": len(rerank_request.documents)}
@@ -271,6 +274,15 @@ _STARTED = int(time.time())
 
 def _json(value: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     return Response(as_json(value), status, headers, "application/json")
+
+
+def _check_several(options: Options, mode: Mode) -> None:
+    """Refuse what several queries at once cannot have."""
+    if options.explained:
+        raise Refusal("invalid", "found explain with several queries; send one query at a time", field="explain")
+    if mode in ("listwise", "adaptive"):
+        message = f"found several queries, and mode {mode} orders the documents of one; send one query at a time"
+        raise Refusal("invalid", message, field="mode")
 
 
 async def _disconnected(request: Request) -> None:

@@ -108,6 +108,9 @@ def mode_of(facts: Facts, options: Options) -> Mode:
             f"found explain {options.explained}, and {facts.name} cannot explain; set explain to 0",
             field="explain",
         )
+    if options.explained and mode in ("listwise", "adaptive"):
+        message = f"found explain with mode {mode}, which does not take it; leave it out"
+        raise Refusal("invalid", message, field="explain")
     budgets = options.budget_tokens is not None or options.budget_seconds is not None
     if budgets and mode != "adaptive":
         raise Refusal(

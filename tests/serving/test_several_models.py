@@ -128,7 +128,14 @@ def test_a_base_and_its_adapter_are_served_together(judges: Service, tiny_folder
     own = alone(tiny_adapter)
     assert scores(judges, "judge") == pytest.approx(own, abs=1e-4)
     assert scores(judges, "base") == pytest.approx(alone(tiny_folder), abs=1e-4)
-    assert scores(judges, "base", mode="listwise").keys() == own.keys()
+    body = {"query": QUERY, "documents": TEXTS, "model": "base", "mode": "listwise"}
+    listed = asked(judges, "POST", "/rerank", body, **ADMIN).json()["results"]
+    assert {str(item["index"]) for item in listed} == own.keys() and {item["score_kind"] for item in listed} == {"rank"}
+    falling = [item["relevance_score"] for item in listed]
+    assert falling == sorted(set(falling), reverse=True) and falling[0] == 1.0
+    assert {item["grade"] for item in listed} == {None}
+    refused = asked(judges, "POST", "/rerank", {**body, "explain": 1}, **ADMIN)
+    assert refused.status_code == 422 and "mode listwise" in refused.json()["message"]
     assert scores(judges, "judge", explain=2) == pytest.approx(own, abs=1e-4)
 
 

@@ -297,6 +297,17 @@ def test_a_model_that_cannot_explain_is_not_asked_to(browser: Browser, server: A
     shown.page.context.close()
 
 
+def test_a_mode_that_takes_no_number_of_explanations_is_given_none(shown: Opened, server: Answering) -> None:
+    server.models[0]["modes"] = ["score", "adaptive"]
+    shown.page.reload()
+    shown.page.wait_for_selector("html.ready")
+    give(shown.page)
+    for mode, explained in (("adaptive", None), ("score", 3)):
+        shown.page.select_option("#right-mode", mode)
+        rank(shown.page)
+        assert server.asked.pop().get("explain") == explained
+
+
 HOSTILE = ['it\'s $HOME `date` "q" \\ %s', 'two\n"""lines"""', "ünï 🐟 \u2028 end"]
 
 

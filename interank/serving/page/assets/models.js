@@ -1,6 +1,8 @@
 // The choices for each side: a model, its modes and guards; and the request made from them.
 
 const SIDES = ["left", "right"];
+// Modes that order documents and take no number of explanations.
+const UNEXPLAINED = new Set(["listwise", "adaptive"]);
 let models = [];
 
 async function fetchModels() {
@@ -65,6 +67,6 @@ function requestOf({ query, documents }, { model, mode, guard }, explain) {
   const request = { model, query, documents: documents.map((each) => (each.title ? each : each.text)) };
   if (mode) request.mode = mode;
   if (guard && guard !== "none") request.guard = guard;
-  if (explain > 0 && models.find(({ id }) => id === model)?.explains !== false) request.explain = explain;
+  if (explain > 0 && !UNEXPLAINED.has(mode) && models.find(({ id }) => id === model)?.explains !== false) request.explain = explain;
   return request;
 }
