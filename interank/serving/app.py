@@ -31,7 +31,7 @@ from interank.serving.options import Options, read_options
 from interank.serving.page import page
 from interank.serving.ranking import Job
 from interank.serving.replies import Json, explanations
-from interank.serving.requests import Refusal, RerankRequest, RerankResponse, failure
+from interank.serving.requests import Refusal, RerankRequest, RerankResponse, Why, failure
 from interank.serving.service import Service
 from interank.serving.streams import EventQueue, events
 
@@ -68,7 +68,7 @@ def make_app(service: Service) -> ASGIApp:
     app.add_api_route(EXPLAIN, routes.explain, methods=["POST"], openapi_extra=schema.of_explain(), tags=["rank"])
     for path in ("/v1/models", *(f"/{name}/v1/models" for name in ("nim", "vllm", "infinity", "jina", "voyage"))):
         app.add_api_route(path, routes.models, methods=["GET"], tags=["models"])
-    app.add_api_route("/v1/adapters", routes.load, methods=["POST"], tags=["models"])
+    app.add_api_route("/v1/adapters", routes.load, methods=["POST"], openapi_extra=schema.of_load(), tags=["models"])
     app.add_api_route("/v1/adapters/{name}", routes.unload, methods=["DELETE"], tags=["models"])
     app.add_api_route("/health", routes.health, methods=["GET"], tags=["server"])
     app.add_api_route("/ready", routes.ready, methods=["GET"], tags=["server"])
@@ -208,16 +208,11 @@ class Routes:
         if response is None:
             return Response(status_code=_GONE)
         about = response.about
-        times = {
-            "x-total-time": about["seconds"],
-            "x-queue-time": about["queued_seconds"],
-            "x-compute-tokens": response.tokens,
-        }
-        # Times are in milliseconds, as TEI's clients read them.
-        headers = {
-            name: str(round(float(str(value)) * (1000 if "time" in name else 1))) for name, value in times.items()
-        }
-        return _json(reply(response), headers=headers)
+        seconds, queued = float(str(about["seconds"])), float(str(about["queued_seconds"]))
+        times = {"total": seconds, "queue": queued, "inference": seconds - queued}
+        # In milliseconds, as TEI's clients read them.
+        headers = {f"x-{name}-time": str(round(1000 * value)) for name, value in times.items()}
+        return _json(reply(response), headers=headers | {"x-compute-tokens": str(response.tokens)})
 
     def _ended(self, entry: Entry, log_fields: dict[str, Any], response: RerankResponse | None) -> None:
         self._service.desk.leave(entry, answered=response is not None)
@@ -312,8 +307,9 @@ async def _failed(request: Request, _: Exception) -> Response:
 async def _refused_by_path(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     message = f"there is no route for {request.method} {request.url.path}; /openapi.json lists the routes"
-    status, headers, body = refusal_parts(dialect_by_path(request.url.path), Refusal("unknown", message))
-    response = Response(body, error.status_code if error.status_code == 405 else status)
+    why: Why = "method" if error.status_code == 405 else "unknown"
+    status, headers, body = refusal_parts(dialect_by_path(request.url.path), Refusal(why, message))
+    response = Response(body, status)
     response.raw_headers = [*headers, *((n.encode(), v.encode()) for n, v in (error.headers or {}).items())]
     return response
 

@@ -19,6 +19,7 @@ _STATUSES: Mapping[Why, int] = {
     "too_large": 413,
     "key": 401,
     "unknown": 404,
+    "method": 405,
     "overloaded": 429,
     "unavailable": 503,
     "late": 504,

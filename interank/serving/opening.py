@@ -79,7 +79,7 @@ class Models:
         self._scheduler = scheduler
         self._bases: dict[Path, SharedBase] = {}
         self._heads: dict[Path, _HeadBase] = {}
-        names = opened.names or (Path(str(opened.settings.model)).name,)
+        names = opened.names or (_name_of(Path(str(opened.settings.model))),)
         self.default = names[0]
         settings = {names[0]: opened.settings}
         for name, source in opened.adapters.items():
@@ -305,6 +305,11 @@ def _base_of(settings: RankerSettings) -> Path | None:
         return None
     head = find_head(source, settings.base)
     return head.files.folder if head else find_source(source, settings.base).files.folder
+
+
+def _name_of(model: Path) -> str:
+    """The last part of a model's folder or hub name; of `.` and `..` that of the folder that they stand for."""
+    return model.name if model.name.strip(".") else model.resolve().name
 
 
 def _no_base(source: str, base: str) -> Refusal:

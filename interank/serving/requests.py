@@ -9,9 +9,12 @@ from typing import Literal
 
 from interank.errors import InterankError
 
-Why = Literal["empty", "invalid", "too_large", "key", "unknown", "overloaded", "unavailable", "late", "failed"]
-"""Why a request is refused: nothing to rank, malformed, beyond a limit, a wrong key, no such model or path, the
-client's share is used up, the queue is full or the server drains, past its deadline, or the model failed."""
+Why = Literal[
+    "empty", "invalid", "too_large", "key", "unknown", "method", "overloaded", "unavailable", "late", "failed"
+]
+"""Why a request is refused: nothing to rank, malformed, beyond a limit, a wrong key, no such model or path, a path
+without this method, the client's share is used up, the queue is full or the server drains, past its deadline, or the
+model failed."""
 CHARACTERS_PER_TOKEN = 4
 """A rough estimate, for texts that are not tokenized yet."""
 

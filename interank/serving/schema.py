@@ -14,14 +14,24 @@ from interank.serving.explaining import Explain
 from interank.serving.options import Options
 
 _REF = "#/components/schemas/{model}"
-_BODIES: tuple[type[BaseModel], ...] = (Rerank, TeiRerank, NimRanking, Score, Explain, Options)
+
+
+class Load(BaseModel):
+    """An adapter to load."""
+
+    name: str
+    """A folder in the server's `--adapter-root`."""
+
+
+_BODIES: tuple[type[BaseModel], ...] = (Rerank, TeiRerank, NimRanking, Score, Explain, Options, Load)
 _REFUSED = {
     "401": "A key of this server is needed",
     "404": "There is no such model or path",
     "413": "Beyond a limit",
-    "422": "Malformed",
+    "422": "Malformed; for clients of TEI 400 where there is nothing to rank",
     "429": "This key's share is used up",
-    "503": "The queue is full, or the server drains",
+    "500": "The model failed; for clients of TEI 424",
+    "503": "The queue is full, the server drains, or no server of the model answers",
     "504": "Later than the request's timeout",
 }
 
@@ -54,6 +64,14 @@ def of_explain() -> dict[str, Any]:
     return _entry([{"allOf": [_ref(Explain), _ref(Options)]}])
 
 
+def of_load() -> dict[str, Any]:
+    """The schema entry of loading an adapter."""
+    refused = {status: {"description": _REFUSED[status]} for status in ("401", "404", "422")}
+    return _body([{"allOf": [_ref(Load)]}]) | {
+        "responses": {"201": {"description": "The adapter, as /v1/models lists it"}, **refused}
+    }
+
+
 def describe(app: FastAPI) -> None:
     """Replace the app's schema by one that includes the dialects' bodies."""
 
@@ -76,9 +94,7 @@ def _ref(body: type[BaseModel]) -> dict[str, str]:
 
 
 def _entry(bodies: list[dict[str, Any]]) -> dict[str, Any]:
-    schema = bodies[0] if len(bodies) == 1 else {"anyOf": bodies}
-    return {
-        "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
+    return _body(bodies) | {
         "responses": {
             "200": {
                 "description": "The reply in the dialect's form",
@@ -87,3 +103,8 @@ def _entry(bodies: list[dict[str, Any]]) -> dict[str, Any]:
             **{status: {"description": description} for status, description in _REFUSED.items()},
         },
     }
+
+
+def _body(bodies: list[dict[str, Any]]) -> dict[str, Any]:
+    schema = bodies[0] if len(bodies) == 1 else {"anyOf": bodies}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}

@@ -10,7 +10,7 @@ from typing import Any, get_args
 import pytest
 
 from interank.serving.dialects import DIALECTS, Dialect, dialect_of, read, refused
-from interank.serving.requests import Refusal, RerankRequest, RerankResponse, Result, Text
+from interank.serving.requests import Refusal, RerankRequest, RerankResponse, Result, Text, Why
 
 COHERE = {"model": "m", "query": "q", "documents": ["a", "b", "c"], "top_n": 2}
 
@@ -223,6 +223,6 @@ def test_refusals_have_each_dialects_status_and_form() -> None:
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
 def test_every_dialect_can_write_every_refusal(dialect: Dialect) -> None:
-    for why in ("empty", "invalid", "too_large", "key", "unknown", "overloaded", "unavailable", "late", "failed"):
+    for why in get_args(Why):
         status, _, reply = refused(dialect, Refusal(why, "no"))
         assert 400 <= status < 600 and json.dumps(reply)

@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import re
+import shutil
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -19,13 +20,18 @@ import httpx2
 import pytest
 
 from interank import Reranker
+from interank.artifact import open_artifact
+from interank.reranking.fitting import store_fit
 from interank.serving.app import make_app
 from interank.serving.keys import Keys
 from interank.serving.limits import Limits
-from interank.serving.opening import Opened
+from interank.serving.opening import Models, Opened
 from interank.serving.service import Service, Setup
 from interank.tasks.ranker_settings import RankerSettings
+from interank.types import Query
+from tests.reranking.fitting.test_storage import fit_of
 from tests.support import rule
+from tests.support.serve_process import ROOT
 from tests.support.tiny_heads import tiny_base
 
 QUERY = "Where is the red fox?"
@@ -92,6 +98,8 @@ def test_it_ranks_as_reranker_does_to_a_millionth(service: Service, alone: Reran
         assert found["probabilities"] == pytest.approx(item.probabilities, abs=1e-6)
         assert found["label_mass"] == pytest.approx(item.label_mass, abs=1e-6)
     assert reply.json()["meta"]["interank"]["tokens_read"] == int(reply.headers["x-compute-tokens"])
+    times = {name: int(reply.headers[f"x-{name}-time"]) for name in ("total", "queue", "inference")}
+    assert abs(times["total"] - times["queue"] - times["inference"]) <= 1
 
 
 def test_requests_of_many_at_once_give_the_scores_of_one_at_a_time(service: Service) -> None:
@@ -235,10 +243,15 @@ def test_a_stream_gives_signs_of_life_while_there_is_nothing_to_tell(
         ("/v2/rerank", {**ASKED, "min_probability": 0.5}, 422, "min_probability"),
         ("/v2/rerank", {**ASKED, "timeout": -1}, 422, "timeout"),
         ("/v2/rerank", {**ASKED, "budget_tokens": 5}, 422, "budget_tokens"),
+        ("/v2/rerank", {**ASKED, "mode": "adaptive", "explain": 2}, 422, "explain"),
+        ("/v1/explain", {**ASKED, "mode": "adaptive"}, 422, "explain"),
+        ("/score", {"text_1": ["q", "r"], "text_2": ["a", "b"], "explain": 1}, 422, "explain"),
+        ("/score", {"text_1": ["q", "r"], "text_2": ["a", "b"], "mode": "adaptive"}, 422, "mode"),
         ("/v2/rerank", {"query": "q", "documents": ["a"] * 51}, 413, "documents"),
         ("/v2/rerank", {"query": "q", "documents": ["a"] * 21, "explain": 21}, 413, "explain"),
         ("/v2/rerank", {"query": "q", "documents": ["a"] * 21, "mode": "reason"}, 413, "explain"),
         ("/v2/rerank", {"query": "q" * 501, "documents": ["a"]}, 413, "query"),
+        ("/v2/rerank", {"query": "q", "documents": ["a"], "instruction": "i" * 501}, 413, "instruction"),
         ("/v2/rerank", {"query": "q", "documents": ["a" * 20_000]}, 413, "documents"),
         ("/v2/rerank", {"query": "q", "documents": ["a" * 200_000]}, 413, None),
         ("/v2/rerank", [1], 422, None),
@@ -304,12 +317,22 @@ def test_models_health_figures_and_schema_are_told(service: Service) -> None:
         assert f"interank_{name}{'_bucket' if name == 'label_mass' else ''}" in text
     schema = get(service, "/openapi.json").json()
     assert {"/v2/rerank", "/score", "/v1/ranking", "/voyage/v1/rerank", "/v1/explain"} <= schema["paths"].keys()
-    assert "Rerank" in schema["components"]["schemas"]
+    assert {"Rerank", "Load"} <= schema["components"]["schemas"].keys()
+    assert "requestBody" in schema["paths"]["/v1/adapters"]["post"]
     for path, methods in schema["paths"].items():
         for said in methods.values():
             assert {each["name"] for each in said.get("parameters", [])} == set(re.findall(r"{(\w+)}", path)), path
     page = get(service, "/docs")
     assert "POST /v2/rerank" in page.text and "<script" not in page.text and "default-src 'none'" in str(page.headers)
+    other = get(service, "/v2/rerank")
+    assert other.status_code == other.json()["error"]["code"] == 405
+
+
+def test_the_metrics_are_those_that_the_document_names(service: Service) -> None:
+    section = (ROOT / "docs" / "serve.md").read_text("utf-8").partition("## Metrics")[2].partition("\n## ")[0]
+    families = service.metrics.registry.collect()
+    told = {family.name + "_total" * (family.type == "counter") for family in families}
+    assert told == set(re.findall(r"`(interank_\w+)`", section))
 
 
 def test_every_route_but_health_asks_for_a_key(tiny_adapter: Path, service: Service) -> None:
@@ -454,6 +477,22 @@ def test_a_server_that_drains_refuses_and_says_that_it_is_not_ready(service: Ser
         service.desk.draining = False
 
 
+SCOPE = {
+    "type": "http",
+    "asgi": {"version": "3.0"},
+    "http_version": "1.1",
+    "method": "POST",
+    "path": "/rerank",
+    "raw_path": b"/rerank",
+    "root_path": "",
+    "scheme": "http",
+    "query_string": b"",
+    "headers": [(b"content-type", b"application/json")],
+    "client": ("test", 1),
+    "server": ("test", 80),
+}
+
+
 @pytest.mark.parametrize(("stream", "begun", "pauses"), [(False, 499, 0), (True, 200, 0), (True, 200, 5)])
 def test_a_client_that_closes_its_socket_is_answered_no_more(
     service: Service, caplog: pytest.LogCaptureFixture, stream: bool, begun: int, pauses: int
@@ -470,28 +509,115 @@ def test_a_client_that_closes_its_socket_is_answered_no_more(
         for _ in range(pauses):
             await asyncio.sleep(0)
 
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": "POST",
-        "path": "/rerank",
-        "raw_path": b"/rerank",
-        "root_path": "",
-        "scheme": "http",
-        "query_string": b"",
-        "headers": [(b"content-type", b"application/json")],
-        "client": ("test", 1),
-        "server": ("test", 80),
-    }
     app: Any = make_app(service)
     before = service.scheduler.step_tokens if service.scheduler else 0
     assert service.scheduler is not None
     service.scheduler.step_tokens = 64
     try:
         with caplog.at_level(logging.INFO, "interank.serving.middleware"):
-            asyncio.run(app(scope, receive, send))
+            asyncio.run(app({**SCOPE}, receive, send))
     finally:
         service.scheduler.step_tokens = before
     assert (sent[0]["status"], lines(caplog)[-1]["status"]) == (begun, 499)
     assert service.backlog.tokens == 0 and not service.desk.entries
+
+
+def test_a_client_that_goes_before_its_body_is_there_is_no_failure(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    messages = [{"type": "http.request", "body": b'{"query": "why', "more_body": True}, {"type": "http.disconnect"}]
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop(0)
+
+    async def send(_: Any) -> None:
+        """Nobody hears it."""
+
+    app: Any = make_app(service)
+    with caplog.at_level(logging.INFO, "interank.serving"):
+        asyncio.run(app({**SCOPE}, receive, send))
+    assert [line["status"] for line in lines(caplog)] == [499] and "failed" not in caplog.text
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_timeout_is_told_when_it_is_up_although_a_step_still_computes(
+    service: Service, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    go, model = threading.Event(), cast(Any, service.models.get(None))
+    compute = model.engine.label_logits
+
+    def waiting(*given: Any) -> Any:
+        assert go.wait(60)
+        return compute(*given)
+
+    async def work(made: httpx2.AsyncClient) -> httpx2.Response:
+        return await asyncio.wait_for(made.post("/rerank", json={**ASKED, "timeout": 0.2, "stream": stream}), 10)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(model.engine, "label_logits", waiting)
+        try:
+            reply = asked(service, work)
+        finally:
+            go.set()
+    assert (events_of(reply.text)[-1][1]["status"] if stream else reply.status_code) == 504
+    assert not service.desk.entries and post(service, "/rerank", ASKED).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "key"),
+    [("/v2/rerank", "documents"), ("/tei/rerank", "texts"), ("/nim/v1/ranking", "passages"), ("/score", "text_2")],
+)
+def test_documents_are_counted_before_they_are_read(
+    service: Service, monkeypatch: pytest.MonkeyPatch, path: str, key: str
+) -> None:
+    def unread(*_: Any) -> Any:
+        raise AssertionError("the body was read")
+
+    monkeypatch.setattr("interank.serving.app.read", unread)
+    reply = post(service, path, {key: ["a"] * 51})
+    assert reply.status_code == 413 and "found 51 documents, and the limit is 50" in reply.text
+
+
+def test_a_query_that_is_cut_is_told_and_refused_where_nothing_may_be_cut(service: Service, alone: Reranker) -> None:
+    query = "".join(f"{n:x}" for n in range(180))
+    lost = alone.query_cut(Query("q", query))
+    assert lost > 0
+    cut = post(service, "/rerank", {"query": query, "documents": TEXTS[:2]}).json()
+    assert cut["meta"]["warnings"] == [f"queries cut to the model's length: 1 of 1, by {lost} tokens"]
+    whole = post(service, "/rerank", {"query": query, "documents": TEXTS[:2], "truncation": False})
+    assert whole.status_code == 413 and "the query exceeds" in whole.json()["detail"]
+
+
+def test_spans_that_nothing_can_be_quoted_for_are_told(service: Service) -> None:
+    found = post(service, "/v2/rerank", {**ASKED, "relevant_spans": {"mode": "enabled"}}).json()
+    assert "relevant_spans are quotes of explanations" in found["meta"]["warnings"][0]
+    found = post(service, "/v2/rerank", {**ASKED, "relevant_spans": {"mode": "enabled"}, "explain": 1}).json()
+    assert found["meta"]["warnings"] == [] and "relevant_spans" in found["results"][0]
+
+
+def test_a_stored_fit_gives_probabilities_and_abstains_unless_it_is_left_out(
+    tiny_adapter: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(tiny_adapter, tmp_path / "fitted")
+    store_fit(fit_of(open_artifact(folder, "adapter").digest), folder)
+    fitted = Reranker(folder)
+    expected = fitted.rank(QUERY, TEXTS)
+    assert fitted.fit is not None
+    service = served(folder)
+    reply = post(service, "/v2/rerank", ASKED).json()
+    chances = [item["probability"] for item in reply["results"]]
+    assert chances == pytest.approx([item.probability for item in expected], abs=1e-6)
+    assert reply["abstain"] is fitted.fit.abstains(expected)
+    least = (chances[1] + chances[2]) / 2
+    assert len(post(service, "/v2/rerank", {**ASKED, "min_probability": least}).json()["results"]) == 2
+    without = post(service, "/v2/rerank", {**ASKED, "fit": False}).json()
+    assert "abstain" not in without and not any("probability" in item for item in without["results"])
+    assert get(service, "/v1/models").json()["data"][0]["fit"] == ["score"]
+    service.close()
+
+
+def test_a_model_in_the_folder_that_one_is_in_has_its_name(
+    service: Service, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tiny_folder)
+    assert Models(Opened(RankerSettings(".")), service.scheduler).default == tiny_folder.name
