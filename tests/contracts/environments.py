@@ -42,6 +42,8 @@ CLIENTS: dict[str, str] = {
     "rerankers-clients": "rerankers>=0.10",
     "npm": "npm cohere-ai voyageai",
     "schemathesis": "schemathesis>=4.32",
+    # A server, which asks nothing itself.
+    "granian": "granian>=2.8",
 }
 _TESTS = Path(__file__).parent
 
