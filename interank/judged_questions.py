@@ -11,9 +11,22 @@ from functools import cached_property
 from hashlib import blake2b
 from itertools import groupby
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from interank.judgments import by_question, each_judgment, even_weights
 from interank.types import Example, Split
+
+Item = TypeVar("Item")
+
+
+class Reiterable(Generic[Item]):
+    """What a function yields, made anew at each iteration, so that it is not held."""
+
+    def __init__(self, make: Callable[[], Iterator[Item]]) -> None:
+        self._make = make
+
+    def __iter__(self) -> Iterator[Item]:
+        return self._make()
 
 
 @dataclass(eq=False)
@@ -26,6 +39,8 @@ class Summary:
     sites: set[str] = field(default_factory=set)
     licences: set[str] = field(default_factory=set)
     unexplained: int = 0
+    scored: int = 0
+    """The number of labels with a score."""
     weights: array[float] = field(default_factory=lambda: array("d"))
 
     def add(self, items: list[Example]) -> None:
@@ -36,6 +51,7 @@ class Summary:
             self.sites.add(item.source.site)
             self.licences.add(item.source.licence)
             self.unexplained += not item.judgment.reasoning
+            self.scored += item.score is not None
             self.weights.append(item.weight)
 
     @property
@@ -50,12 +66,12 @@ class Summary:
 
 
 class JudgedQuestions:
-    """The judgments of each question of a split, read from disk at each iteration.
+    """The judgments of each question of a split, or of all, read from disk at each iteration.
 
     One question is in memory at a time; all are, if the rows of some question are not consecutive.
     """
 
-    def __init__(self, folder: Path, split: Split) -> None:
+    def __init__(self, folder: Path, split: Split | None = None) -> None:
         """Take an artifact's folder."""
         self._folder, self._split = folder, split
 
@@ -82,17 +98,36 @@ class JudgedQuestions:
     @cached_property
     def _scanned(self) -> tuple[bool, Summary]:
         """Whether the rows of some question are not consecutive, and the counts."""
-        summary, seen = Summary(), set[int]()
-        for number, items in enumerate(self._consecutive(), start=1):
-            name = items[0].query.query_id.encode("utf-8", "replace")
-            seen.add(int.from_bytes(blake2b(name, digest_size=8).digest(), "big"))
-            if len(seen) < number:
-                summary = Summary()
-                for own in self._scattered():
-                    summary.add(own)
-                return True, summary
+        summary = Summary()
+
+        def names() -> Iterator[str]:
+            for items in self._consecutive():
+                summary.add(items)
+                yield items[0].query.query_id
+
+        if not recurs(names()):
+            return False, summary
+        summary = Summary()
+        for items in self._scattered():
             summary.add(items)
-        return False, summary
+        return True, summary
+
+
+def recurs(names: Iterable[str]) -> bool:
+    """Whether a name comes again after other ones; a digest of each name is held."""
+    seen = set[int]()
+    for number, (name, _) in enumerate(groupby(names), start=1):
+        seen.add(int.from_bytes(blake2b(name.encode("utf-8", "replace"), digest_size=8).digest(), "big"))
+        if len(seen) < number:
+            return True
+    return False
+
+
+def sample(items: Iterable[Item], number: int, seed: int) -> list[Item]:
+    """Draw at most `number` items, in their order; they are iterated twice, and those drawn are held."""
+    total = sum(1 for _ in items)
+    chosen = frozenset(random.Random(seed).sample(range(total), min(number, total)))
+    return [item for place, item in enumerate(items) if place in chosen]
 
 
 def validation_sample(questions: Iterable[Sequence[Example]], number: int, seed: int) -> list[Example]:
@@ -103,10 +138,8 @@ def validation_sample(questions: Iterable[Sequence[Example]], number: int, seed:
         number: The most questions to draw.
         seed: The seed of the draw.
     """
-    rankable = sum(map(_is_rankable, questions))
-    chosen = frozenset(random.Random(seed).sample(range(rankable), min(number, rankable)))
-    numbered = enumerate(filter(_is_rankable, questions))
-    return [item for place, items in numbered if place in chosen for item in items]
+    drawn = sample(Reiterable(lambda: filter(_is_rankable, questions)), number, seed)
+    return [item for items in drawn for item in items]
 
 
 def _is_rankable(items: Sequence[Example]) -> bool:

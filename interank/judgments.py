@@ -355,6 +355,8 @@ class JudgedList:
     split: Split = "train"
     weights: tuple[float, ...] = ()
     """Each document's weight in training; empty if all are 1."""
+    scores: tuple[float, ...] = ()
+    """A teacher's score of each document; empty if they stand elsewhere, or nowhere."""
 
     @classmethod
     def of(cls, examples: Sequence[Example]) -> JudgedList:

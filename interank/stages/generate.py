@@ -10,7 +10,7 @@ from typing import Any
 
 from interank import judging
 from interank.artifact import Artifact, Existing, Kind, Workplace, create, open_artifact
-from interank.judgments import JudgedList, write_judgments
+from interank.judgments import JudgedList, by_question, write_judgments
 from interank.ledger import write_rows
 from interank.recipe import GenerateRecipe
 from interank.shards import Shard
@@ -93,7 +93,7 @@ def _lists(recipe: GenerateRecipe, pairs: Sequence[Pair], outcomes: Sequence[Out
     if recipe.teacher.orderings is None:
         return []
     examples = sorted_out(pairs, outcomes, recipe.max_grade_share, recipe.seed).examples
-    return judged_lists(examples, documents=recipe.teacher.orderings.window, seed=recipe.seed)
+    return [*judged_lists(by_question(examples), documents=recipe.teacher.orderings.window, seed=recipe.seed)]
 
 
 def _labelled(mined: MinedPairs, results: SortedOut) -> dict[str, Any]:

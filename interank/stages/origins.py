@@ -16,7 +16,7 @@ from interank.engines.bases import base_name, stands_on
 from interank.engines.licences import licence_of
 from interank.engines.models import PEFT, ModelFiles, model_here
 from interank.errors import ArtifactError, InputError, ModelError
-from interank.judgments import read_judgments
+from interank.judgments import each_judgment
 from interank.resources import expanded, hub_name
 from interank.wording import counted
 
@@ -88,13 +88,15 @@ def _data(source: str | Path) -> list[Origin]:
 
 
 def _judgments(artifact: Artifact) -> Origin:
+    sites, licences = set[str](), Counter[str]()
     try:
-        examples = read_judgments(artifact.path)
+        for each in each_judgment(artifact.path):
+            sites.add(each.source.site)
+            licences[each.source.licence] += 1
     except (InputError, OSError) as error:
         log.debug("%s: %s", artifact.path, error)
         return Origin("judgments that cannot be read", "")
-    sites = sorted({each.source.site for each in examples} - {""})
-    licences = Counter(each.source.licence for each in examples)
     told = ", ".join(f"{name or _UNKNOWN} ({number})" for name, number in sorted(licences.items()))
-    of = f" of texts of {', '.join(sites)}" if sites else ""
-    return Origin(f"{counted(len(examples), 'judgment')}{of}", told if any(licences) else "")
+    named = sorted(sites - {""})
+    of = f" of texts of {', '.join(named)}" if named else ""
+    return Origin(f"{counted(licences.total(), 'judgment')}{of}", told if any(licences) else "")

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -18,7 +19,8 @@ from interank.engines.protocol import Engine, LabelLogits, Sampling
 from interank.engines.soundness import require_completions, require_labels
 from interank.errors import ArtifactError, InputError, ModelError
 from interank.ir.measures import DEFAULT_MEASURE
-from interank.judgments import evenly_weighted, read_judgments
+from interank.judged_questions import JudgedQuestions
+from interank.judgments import JudgedList
 from interank.modes import Mode
 from interank.settings import ListwiseRecipe, PromptSettings, WindowPromptSettings
 from interank.settings.base import validated
@@ -33,7 +35,7 @@ from interank.tasks.ranks import ListCounts, Ranking, UngradedRanker
 from interank.tasks.recipes import InstructedRecipe, RlLists, TriedRecipe
 from interank.tasks.window_prompts import WindowEncoder
 from interank.tasks.windows import Window, follow, plan, showings
-from interank.types import GRADES, Document, Query, RankedDocument
+from interank.types import GRADES, Document, Example, Query, RankedDocument
 from interank.wording import counted
 
 if TYPE_CHECKING:
@@ -222,29 +224,30 @@ def training_data(recipe: DistillGroup, student: ModelFiles, place: Workplace) -
     """
     from interank.engines.models import load_tokenizer
     from interank.tasks.sft_data import SftTrainingData, instructed_counts, perhaps_without
-    from interank.training.rows import Row
+    from interank.training.rows import ROWS, Group, Row
     from interank.training.sft import SftSettings
+    from interank.training.stored_groups import stored_together
 
     folder, seed, tries = Path(str(recipe.judgments)), recipe.seed, recipe.validation
-    examples = read_judgments(folder, "train")
-    prompt = recipe.prompt.learned_from(item.query for item in examples)
-    shown_examples = [replace(e, query=perhaps_without(e.query, recipe.without_instruction, seed)) for e in examples]
+    questions = JudgedQuestions(folder, "train")
+    summary = questions.summary
+    prompt = recipe.prompt.learned_from(item.query for item in chain.from_iterable(questions))
     encoder = GroupEncoder.of(load_tokenizer(student), prompt)
-    groups = [
-        tuple(
-            Row(
-                "group",
-                encoder.prompt(item.query, item.documents, reasoning_tokens=0).prompt.ids,
-                encoder.answer(item.grades),
-                weight=fmean(item.weights or (1.0,)),
-            )
-            for item in windows
-        )
-        for windows in in_windows(
-            evenly_weighted(shown_examples), window=recipe.window, times=recipe.shuffles, seed=seed
-        )
-    ]
-    rows = [row for group in groups for row in group]
+
+    def as_shown(item: Example) -> Example:
+        query = perhaps_without(item.query, recipe.without_instruction, seed)
+        return replace(item, query=query, weight=summary.weight(item.weight))
+
+    def row(item: JudgedList) -> Row:
+        ids = encoder.prompt(item.query, item.documents, reasoning_tokens=0).prompt.ids
+        return Row("group", ids, encoder.answer(item.grades), weight=fmean(item.weights or (1.0,)))
+
+    def groups_of(questions: Iterator[list[Example]]) -> Iterator[Group]:
+        for items in questions:
+            shown = [as_shown(item) for item in items]
+            yield tuple(map(row, in_windows(shown, window=recipe.window, times=recipe.shuffles, seed=seed)))
+
+    groups = stored_together(ROWS, questions, summary.question_sizes.total(), groups_of, place.work)
     validation = validation_lists(folder, documents=recipe.window, questions=tries.questions, seed=seed)
     return SftTrainingData(
         recipe,
@@ -253,12 +256,12 @@ def training_data(recipe: DistillGroup, student: ModelFiles, place: Workplace) -
         groups,
         SftSettings(recipe.trainer, seed, tries, shared_prefix=recipe.shared_prefix, shorter=recipe.shorter),
         counts={
-            "examples": len(examples),
+            "examples": summary.examples,
             "questions": len(groups),
-            "rows": len(rows),
-            "tokens": sum(len(row.input_ids) for row in rows),
+            "rows": groups.members,
+            "tokens": groups.tokens,
             "validation_lists": len(validation),
-            **instructed_counts(prompt, (item.query for item in shown_examples)),
+            **instructed_counts(prompt, (as_shown(item).query for item in chain.from_iterable(questions))),
         },
         notes={"prompt": prompt.model_dump(mode="json"), "prompt_hash": wording(prompt)},
         card=card,

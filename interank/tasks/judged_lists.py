@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 
 from interank.ir.measures import score_run
-from interank.judgments import JudgedList, by_question, read_judgments
+from interank.judged_questions import JudgedQuestions, Reiterable, sample
+from interank.judgments import JudgedList
 from interank.types import Example, Qrel, Run, grouped
 
 
-def judged_lists(examples: Sequence[Example], *, documents: int, seed: int) -> list[JudgedList]:
+def judged_lists(questions: Iterable[Sequence[Example]], *, documents: int, seed: int) -> Iterator[JudgedList]:
     """A list of each query that has documents of two grades: at most `documents` of them, in a seeded order.
 
     The documents are spread over the grades as evenly as the query allows. The order does not depend on the other
     queries, so that a query keeps its list when another is added.
     """
-    chosen = (
-        _spread(items, documents, random.Random(f"{seed} {items[0].query.query_id}")) for items in by_question(examples)
-    )
-    return [judged for judged in map(JudgedList.of, chosen) if len(set(judged.grades)) > 1]
+    for items in questions:
+        chosen = _spread(items, documents, random.Random(f"{seed} {items[0].query.query_id}"))
+        judged = JudgedList.of(chosen)
+        if len(set(judged.grades)) > 1:
+            yield judged
 
 
 def with_shuffled_grades(lists: Sequence[JudgedList], seed: int) -> list[JudgedList]:
@@ -51,22 +53,20 @@ def in_orders(lists: Sequence[JudgedList], shuffles: int, seed: int) -> list[Jud
     return shown
 
 
-def in_windows(examples: Sequence[Example], *, window: int, times: int, seed: int) -> list[list[JudgedList]]:
-    """For each query its documents, shuffled `times` times and cut into windows of at most `window`."""
-    windows = []
-    for items in by_question(examples):
-        rng = random.Random(f"{seed} {items[0].query.query_id}")
-        orders = [rng.sample(items, len(items)) for _ in range(times)]
-        begins = range(0, len(items), window)
-        windows.append([JudgedList.of(order[begin : begin + window]) for order in orders for begin in begins])
-    return windows
+def in_windows(items: Sequence[Example], *, window: int, times: int, seed: int) -> list[JudgedList]:
+    """A query's documents, shuffled `times` times and cut into windows of at most `window`."""
+    rng = random.Random(f"{seed} {items[0].query.query_id}")
+    orders = [rng.sample(items, len(items)) for _ in range(times)]
+    begins = range(0, len(items), window)
+    return [JudgedList.of(order[begin : begin + window]) for order in orders for begin in begins]
 
 
 def validation_lists(judgments: Path, *, documents: int, questions: int, seed: int) -> list[JudgedList]:
     """The lists of at most `questions` validation questions, a seeded sample, with their judged grades."""
-    lists = judged_lists(read_judgments(judgments, "validation"), documents=documents, seed=seed)
-    chosen = sorted(random.Random(seed).sample(range(len(lists)), min(questions, len(lists))))
-    return [lists[place] for place in chosen]
+    if not questions:
+        return []
+    judged = JudgedQuestions(judgments, "validation")
+    return sample(Reiterable(lambda: judged_lists(judged, documents=documents, seed=seed)), questions, seed)
 
 
 def order_values(orders: Sequence[Sequence[int]], grades: Sequence[Sequence[int]], measure: str) -> list[float]:

@@ -15,7 +15,8 @@ from interank.artifact import Artifact
 from interank.engines.models import ModelFiles
 from interank.engines.prompts import PromptEncoder
 from interank.errors import InputError
-from interank.judgments import JudgedList, read_judgments
+from interank.judged_questions import JudgedQuestions
+from interank.judgments import JudgedList
 from interank.rewards import WeightedReward
 from interank.tasks.judged_lists import in_orders, judged_lists, validation_lists, with_shuffled_grades
 from interank.tasks.list_rollouts import ListRollouts
@@ -102,7 +103,7 @@ def list_rollouts(recipe: RlLists, judgments: Path, encoder: WindowEncoder[Any])
     Raises:
         InputError: No query has documents of two grades, or a completion has no room for an answer.
     """
-    lists = judged_lists(read_judgments(judgments, "train"), documents=recipe.window, seed=recipe.seed)
+    lists = [*judged_lists(JudgedQuestions(judgments, "train"), documents=recipe.window, seed=recipe.seed)]
     if not lists:
         raise InputError(
             f"{judgments} has no training query with documents of two grades, so there is nothing to order; "

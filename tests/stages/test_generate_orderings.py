@@ -19,7 +19,7 @@ from interank.resources import resource_dir
 from interank.stages import generate
 from interank.stages.plan import plan
 from interank.tasks.order import ordering
-from interank.tasks.order.orderings import read_orderings
+from interank.tasks.order.orderings import Orderings
 from interank.types import Qrel, Run
 from tests.support.stub import READ, WRITTEN, Answer, Stub, priced, said, serving
 
@@ -85,7 +85,7 @@ def test_orders_that_agree_are_kept_beside_the_judgments(pairs: str, tmp_path: P
     with serving(stub):
         artifact = generate.run(recipe_of(stub.url, pairs=pairs), tmp_path / "out")
     counts = artifact.manifest["counts"]
-    lists = read_orderings(artifact.path)
+    lists = list(Orderings(artifact.path))
     assert counts["orderings"] == len(lists) > 5
     assert (counts["rejected_orderings"], counts["unanswered_orderings"]) == (0, 0)
     assert artifact.manifest["orderings"]["prompt_hash"] == ordering.prompt_hash("reason")
@@ -109,7 +109,7 @@ def test_the_teacher_sees_places_and_no_names(pairs: str, tmp_path: Path) -> Non
         artifact = generate.run(recipe_of(stub.url, pairs=pairs), tmp_path / "out")
     asked = [body["messages"][0]["content"] for body in stub.bodies]
     lists = [content for content in asked if "\n\nDocuments:\n\n" in content]
-    assert len(lists) == len(read_orderings(artifact.path))
+    assert len(lists) == len(list(Orderings(artifact.path)))
     names = {row["doc_id"] for row in rows(artifact.path / "judgments.jsonl")}
     assert not any(name in content for name in names for content in lists)
 
@@ -134,7 +134,7 @@ def test_what_is_wrong_is_rejected_with_its_reason(pairs: str, tmp_path: Path, r
     assert artifact.manifest["counts"]["rejected_orderings"] == len(rejected) > 0
     assert all(reason in row["reason"] for row in rejected)
     assert all(row["reply"] and row["doc_ids"] for row in rejected)
-    assert read_orderings(artifact.path) == []
+    assert list(Orderings(artifact.path)) == []
     # The judgments are none the worse.
     assert artifact.manifest["counts"]["judgments"] > 10
 
@@ -144,7 +144,7 @@ def test_the_threshold_is_the_recipes(pairs: str, tmp_path: Path) -> None:
     settings = {"window": 4, "min_ndcg": 0.0, "prompt": {"max_length": 2000, "max_document_tokens": 60}}
     with serving(stub):
         artifact = generate.run(recipe_of(stub.url, pairs=pairs, teacher={"orderings": settings}), tmp_path / "out")
-    lists = read_orderings(artifact.path)
+    lists = list(Orderings(artifact.path))
     judged = {(row["query_id"], row["doc_id"]): row["relevance"] for row in rows(artifact.path / "judgments.jsonl")}
     for item, row in zip(lists, rows(artifact.path / "orderings.jsonl"), strict=True):
         names = [document.doc_id for document in item.documents]

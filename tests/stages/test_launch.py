@@ -49,6 +49,12 @@ RECIPES: dict[str, dict[str, Any]] = {
         "validation": {"questions": 3, "every": 2},
     },
     "order": {"task": "order", "prompt": {"max_length": 900, "max_query_tokens": 40, "max_document_tokens": 30}},
+    "group": {
+        "task": "group",
+        "window": 3,
+        "prompt": {"max_length": 900, "max_query_tokens": 40, "max_document_tokens": 30},
+        "validation": {"questions": 3, "every": 2},
+    },
     "rl": {
         "stage": "rl",
         "task": "judge",

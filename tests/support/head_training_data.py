@@ -12,10 +12,10 @@ from transformers import TrainingArguments
 
 from interank.engines.models import find_model, load_classifier, load_tokenizer
 from interank.engines.pairs import PairEncoder
-from interank.judgments import JudgedList
+from interank.judgments import JudgedList, by_question
 from interank.settings import HeadSettings, LoraRecipe
 from interank.settings.heads import Objective
-from interank.tasks.head.groups import TeacherScores, drawn, groups_of
+from interank.tasks.head.groups import TeacherScores, drawn
 from interank.tasks.head.training import HeadGroup, HeadTrainer, head_groups
 from interank.training.adapters import fresh_adapter
 from interank.training.ranking_losses import HeadLoss
@@ -29,14 +29,14 @@ def encoder_of(folder: Path) -> PairEncoder:
 
 def lists_of(seed: int = 0, *, queries: int, documents: int = 6) -> list[JudgedList]:
     """A group of each query; every second query has two documents fewer, so that groups are of two sizes."""
-    judged = groups_of(rule.examples(seed, queries=queries, documents=documents))
+    judged = map(JudgedList.of, by_question(rule.examples(seed, queries=queries, documents=documents)))
     return [drawn(item, documents - 2 * (place % 2), 1, seed)[0] for place, item in enumerate(judged)]
 
 
 def groups_in_ids(
     encoder: PairEncoder, lists: Sequence[JudgedList], teacher: TeacherScores | None = None
 ) -> list[HeadGroup]:
-    return head_groups(encoder, lists, teacher)
+    return list(head_groups(encoder, lists, teacher.of if teacher else None))
 
 
 def head_of(folder: Path, *, seed: int = 0, layers: int | None = None) -> PeftModel:

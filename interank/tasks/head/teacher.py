@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from itertools import groupby
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from interank.engines.heads import load_head, scores
 from interank.engines.late_lists import reads_lists
 from interank.engines.released_forms import released_form
+from interank.judged_questions import recurs
 from interank.judgments import JudgedList
 from interank.ledger import Ledger
 from interank.progress import track
@@ -30,20 +31,33 @@ Scorer = Callable[[Sequence[Pair]], Sequence[float]]
 """Gives pairs their scores, in their order."""
 
 
-def waiting(groups: Iterable[JudgedList], ledger: Ledger) -> list[list[Pair]]:
-    """The pairs that are not scored yet, each once and a query's together, in the portions that are stored."""
-    pairs = {
-        (group.query.query_id, document.doc_id): (group.query, document)
-        for group in groups
-        for document in group.documents
-    }
-    known = {(row["query_id"], row["doc_id"]) for row in ledger.rows()}
-    portions: list[list[Pair]] = [[]]
-    for of_query in grouped(pairs.values(), lambda pair: pair[0].query_id).values():
-        if len(portions[-1]) >= _TOGETHER:
-            portions.append([])
-        portions[-1] += of_query
-    return [each for each in portions if not known.issuperset((query.query_id, one.doc_id) for query, one in each)]
+def waiting(groups: Iterable[JudgedList], ledger: Ledger) -> Iterator[list[Pair]]:
+    """Yield the pairs that are not scored yet, each once and a query's together, in the portions that are stored.
+
+    One portion is in memory at a time with the ids of all scored pairs; all pairs are, if the groups of some query are
+    not consecutive.
+    """
+    known = {(row["query_id"], row["doc_id"]) for row in ledger.each()}
+    for portion in _portions(groups):
+        if not known.issuperset((query.query_id, document.doc_id) for query, document in portion):
+            yield portion
+
+
+def _portions(groups: Iterable[JudgedList]) -> Iterator[list[Pair]]:
+    if recurs(map(_query_id, groups)):
+        groups = chain.from_iterable(grouped(groups, _query_id).values())
+    portion: list[Pair] = []
+    for _, same in groupby(groups, _query_id):
+        if len(portion) >= _TOGETHER:
+            yield portion
+            portion = []
+        pairs = {document.doc_id: (group.query, document) for group in same for document in group.documents}
+        portion += pairs.values()
+    yield portion
+
+
+def _query_id(group: JudgedList) -> str:
+    return group.query.query_id
 
 
 def open_teacher(recipe: DistillHead) -> Scorer:
@@ -77,9 +91,9 @@ def _by_query(rank: Callable[[Query, Sequence[Document]], Ranking]) -> Scorer:
     return scored
 
 
-def score(teacher: Scorer, portions: Sequence[Sequence[Pair]], ledger: Ledger) -> None:
-    """Have the teacher score the pairs, and store the scores as they come."""
-    for portion in track(portions, what="teacher", unit="portions", total=len(portions)):
+def score(teacher: Scorer, portions: Iterable[Sequence[Pair]], ledger: Ledger, *, total: int) -> None:
+    """Have the teacher score the pairs, in `total` portions, and store the scores as they come."""
+    for portion in track(portions, what="teacher", unit="portions", total=total):
         scored = [
             ScoredPair(query.query_id, document.doc_id, value, digest(query, document))
             for (query, document), value in zip(portion, teacher(portion), strict=True)

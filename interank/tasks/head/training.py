@@ -7,7 +7,8 @@ neither groups of a query nor a teacher's scores.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MethodType
@@ -25,7 +26,6 @@ from interank.engines.pairs import Pair, PairBatch, PairEncoder
 from interank.ir.measures import DEFAULT_MEASURE, score_run
 from interank.judgments import JudgedList
 from interank.settings import Quantisation
-from interank.tasks.head.groups import TeacherScores
 from interank.tasks.head.recipe import DistillHead
 from interank.tasks.head.reward_model.recipe import RewardModelRecipe
 from interank.training.adapters import fresh_adapter
@@ -33,6 +33,7 @@ from interank.training.dealing import shared
 from interank.training.devices import configured, on_one_device, owned
 from interank.training.ranking_losses import HeadLoss, Target
 from interank.training.sft import DEFAULTS, SftSettings, TrainingOutcome, checkpoint_and_fields, run_training
+from interank.training.stored_groups import Layout, Member
 from interank.training.student import dataset_of
 from interank.training.trials import Trial, check_number, tried
 from interank.types import Qrel, Run, ScoredDoc
@@ -57,33 +58,53 @@ class HeadGroup:
     weights: tuple[float, ...] = ()
     """The weight of each document in the loss; empty where each has 1."""
 
-    @property
-    def tokens(self) -> int:
-        """The number of tokens of all its pairs."""
-        return sum(len(pair.ids) for pair in self.pairs)
-
 
 # The group of a process that has none in a microbatch; it does not count.
 _NOTHING = HeadGroup((Pair((0, 0), 1),), (0,))
 
 
 def head_groups(
-    encoder: PairEncoder, groups: Iterable[JudgedList], teacher: TeacherScores | None = None
-) -> list[HeadGroup]:
+    encoder: PairEncoder,
+    groups: Iterable[JudgedList],
+    teacher: Callable[[JudgedList], tuple[float, ...]] | None = None,
+) -> Iterator[HeadGroup]:
     """The groups as token ids, each document with the teacher's score of it.
 
     Raises:
         InputError: The teacher has not scored a document of a group.
     """
-    return [
-        HeadGroup(
+    for group in groups:
+        yield HeadGroup(
             tuple(encoder.pair(group.query, document) for document in group.documents),
             group.grades,
-            teacher.of(group) if teacher else None,
+            teacher(group) if teacher else None,
             group.weights,
         )
-        for group in groups
-    ]
+
+
+def _members(group: HeadGroup) -> Iterable[Member]:
+    # NaN stands for no score, and for no weight.
+    nothing = (math.nan,) * len(group.pairs)
+    values = group.pairs, group.grades, group.teacher or nothing, group.weights or nothing
+    for pair, grade, score, weight in zip(*values, strict=True):
+        yield pair.ids, (pair.second, pair.cut, grade, score, weight)
+
+
+def _group(members: Iterable[Member]) -> HeadGroup:
+    ids, values = zip(*members, strict=True)
+    second, cut, grades, scores, weights = zip(*values, strict=True)
+    return HeadGroup(
+        tuple(map(Pair, map(tuple, ids), second, cut)),
+        grades,
+        None if math.isnan(scores[0]) else scores,
+        () if math.isnan(weights[0]) else weights,
+    )
+
+
+HEAD_GROUPS: Layout[HeadGroup] = Layout(
+    (("second", "<i4"), ("cut", "<i4"), ("grade", "<i4"), ("score", "<f8"), ("weight", "<f8")), _members, _group
+)
+"""The layout of groups in files."""
 
 
 def fresh_head(
@@ -262,5 +283,8 @@ def train(
 def group_tokens(groups: Sequence[HeadGroup], trainer: Mapping[str, Any]) -> int:
     """The most tokens of a microbatch, its padding included."""
     together = min(len(groups), trainer.get("per_device_train_batch_size", _DEFAULTS["per_device_train_batch_size"]))
-    longest = max(len(pair.ids) for group in groups for pair in group.pairs)
-    return int(together * max(len(group.pairs) for group in groups) * longest)
+    most = longest = 0
+    for group in groups:
+        most = max(most, len(group.pairs))
+        longest = max(longest, *(len(pair.ids) for pair in group.pairs))
+    return int(together * most * longest)

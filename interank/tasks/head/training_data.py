@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,25 @@ from interank.engines.models import ModelFiles, load_tokenizer
 from interank.engines.pairs import PairEncoder
 from interank.engines.use import read_head, save_head
 from interank.errors import InputError
+from interank.judgments import JudgedList
 from interank.settings import HeadSettings, Quantisation
 from interank.tasks.head.card import head_card
 from interank.tasks.head.recipe import DistillHead
-from interank.tasks.head.sources import head_lists, teacher_scores
-from interank.tasks.head.training import HeadGroup, HeadTrial, fresh_head, group_tokens, head_groups, train
+from interank.tasks.head.sources import head_lists, teacher_of
+from interank.tasks.head.training import (
+    HEAD_GROUPS,
+    HeadGroup,
+    HeadTrial,
+    fresh_head,
+    group_tokens,
+    head_groups,
+    train,
+)
 from interank.tasks.protocol import CardFacts
 from interank.training.memory import Microbatch
 from interank.training.ranking_losses import HeadLoss
 from interank.training.sft import SftSettings, TrainingOutcome
+from interank.training.stored_groups import stored_together
 
 
 def training_data(recipe: DistillHead, student: ModelFiles, place: Workplace) -> HeadTrainingData:
@@ -38,8 +48,13 @@ def training_data(recipe: DistillHead, student: ModelFiles, place: Workplace) ->
     # As `engines/heads` loads it: the tokenizer of an encoder has no token that ends a text.
     encoder = PairEncoder(load_tokenizer(student, writes=settings.pooling == "last"), settings)
     drawn = head_lists(recipe)
-    groups = head_groups(encoder, drawn.groups, teacher_scores(recipe, drawn.groups, place))
-    counts = {**drawn.counts, "tokens": sum(group.tokens for group in groups)}
+    teacher = teacher_of(recipe, drawn.groups, place)
+
+    def groups_of(groups: Iterator[JudgedList]) -> Iterator[HeadGroup]:
+        return head_groups(encoder, groups, teacher)
+
+    groups = stored_together(HEAD_GROUPS, drawn.groups, drawn.counts["groups"], groups_of, place.work)
+    counts = {**drawn.counts, "tokens": groups.tokens}
     trial = HeadTrial(encoder, drawn.validation) if drawn.validation else None
     return HeadTrainingData(recipe, student, encoder, groups, counts, trial)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterator
 from dataclasses import replace
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 
 from interank import distributed
@@ -25,14 +25,12 @@ from interank.tasks.judge.recipe import DistillJudge
 from interank.tasks.judge.rows import training_groups
 from interank.tasks.judge.trial import GradeTrial
 from interank.tasks.sft_data import SftTrainingData, instructed_counts, perhaps_without
-from interank.training.rows import StoredGroups, store
+from interank.training.rows import ROWS, Group, tasks_of
 from interank.training.sft import SftSettings
+from interank.training.stored_groups import StoredGroups, stored_together
 from interank.types import Example
 
 log = logging.getLogger(__name__)
-
-# In the work folder: the training rows as token ids; the dot marks what each attempt writes anew.
-_ROWS = ".rows"
 
 
 def training_data(recipe: DistillJudge, student: ModelFiles, place: Workplace) -> SftTrainingData:
@@ -48,12 +46,12 @@ def training_data(recipe: DistillJudge, student: ModelFiles, place: Workplace) -
     encoder = PromptEncoder(load_tokenizer(student), prompt)
     mixture = recipe.practised
     _warn_of_unexplained(mixture, summary)
-    groups, attacked = _stored(recipe, encoder, questions, place.work / _ROWS)
+    groups, attacked = _stored(recipe, encoder, questions, place.work)
     if not groups:
         raise InputError("mixture: its shares are so small that no question was drawn; raise them")
     validation = _validation_examples(recipe, folder)
     _warn_of_cut_lists(recipe, summary)
-    rows = groups.tasks
+    rows = tasks_of(groups)
     tasks = dict.fromkeys(task for task in TASKS if rows[task])
     start = begun_from(recipe.student)
     modes_before = (start.manifest.get("modes") or []) if start else []
@@ -88,30 +86,29 @@ def training_data(recipe: DistillJudge, student: ModelFiles, place: Workplace) -
 
 
 def _stored(
-    recipe: DistillJudge, encoder: PromptEncoder, questions: JudgedQuestions, folder: Path
-) -> tuple[StoredGroups, int]:
-    """The stored groups of all questions, and the number of attacked documents; each process stores its share."""
+    recipe: DistillJudge, encoder: PromptEncoder, questions: JudgedQuestions, work: Path
+) -> tuple[StoredGroups[Group], int]:
+    """The stored groups of all questions, and the number of attacked documents."""
     summary, mixture = questions.summary, recipe.practised
     search_queries = _written_queries(Path(str(recipe.judgments))) if mixture.queries else None
     attacked = 0
 
-    def shown() -> Iterator[list[Example]]:
+    def shown(questions: Iterator[list[Example]]) -> Iterator[list[Example]]:
         nonlocal attacked
-        for items in islice(questions, *distributed.share(summary.question_sizes.total())):
+        for items in questions:
             own = [replace(_as_shown(recipe, item), weight=summary.weight(item.weight)) for item in items]
             examples = list(with_attacked(own, recipe.attacked_negatives, recipe.seed))
             attacked += len(examples) - len(items)
             yield examples
 
-    def store_share() -> int:
-        groups = training_groups(
-            encoder, shown(), mixture, documents=recipe.documents_per_group, seed=recipe.seed, queries=search_queries
+    def groups_of(questions: Iterator[list[Example]]) -> Iterator[Group]:
+        most = recipe.documents_per_group
+        return training_groups(
+            encoder, shown(questions), mixture, documents=most, seed=recipe.seed, queries=search_queries
         )
-        store(groups, folder, distributed.rank())
-        return attacked
 
-    parts = distributed.each_of(store_share)
-    return StoredGroups(folder, len(parts)), sum(parts)
+    groups = stored_together(ROWS, questions, summary.question_sizes.total(), groups_of, work)
+    return groups, distributed.added([attacked])[0]
 
 
 def _as_shown(recipe: DistillJudge, example: Example) -> Example:

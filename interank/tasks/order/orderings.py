@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from interank import plain_data
 from interank.errors import InputError
 from interank.ir.trec import numbered_lines
-from interank.judgments import json_object, read_judgments
+from interank.judged_questions import JudgedQuestions
+from interank.judgments import json_object
 from interank.ledger import write_rows
 from interank.tasks.order.lists import ListExample
 from interank.tasks.order.ordering import Ordering
@@ -41,40 +45,96 @@ def _row(example: ListExample, ndcg: float) -> dict[str, Any]:
     }
 
 
-def read_orderings(folder: Path, split: Split | None = None) -> list[ListExample]:
-    """The lists of one split of a judgments artifact, or of all splits.
+class Orderings:
+    """The lists of one split of a judgments artifact, or of all splits, read from disk at each iteration.
 
-    Raises:
-        InputError: The artifact has none, or a line is no list of its documents.
+    One list is in memory at a time with the judgments of its query; all judgments are, if the lists' queries come in
+    another order than the judgments'.
     """
-    path = folder / FILE
-    if not path.is_file():
-        raise InputError(f"{folder} holds no {FILE}; {WITHOUT}")
-    judged: dict[tuple[str, str], Example] = {
-        (item.query.query_id, item.document.doc_id): item for item in read_judgments(folder)
-    }
-    examples = []
-    for number, line in numbered_lines(path):
+
+    def __init__(self, folder: Path, split: Split | None = None) -> None:
+        """Take an artifact's folder.
+
+        Raises:
+            InputError: The artifact has no lists.
+        """
+        self._path, self._split = folder / FILE, split
+        if not self._path.is_file():
+            raise InputError(f"{folder} holds no {FILE}; {WITHOUT}")
+        self._questions = JudgedQuestions(folder)
+
+    def __iter__(self) -> Iterator[ListExample]:
+        """Yield the lists in file order.
+
+        Raises:
+            InputError: A line is no list of the artifact's documents, or no judgment.
+        """
+        judged = self._one_by_one() if self._is_in_order else self._all()
+        for number, line in numbered_lines(self._path):
+            with self._told(number):
+                example = _example(json_object(line), judged)
+            if self._split is None or example.split == self._split:
+                yield example
+
+    @cached_property
+    def _is_in_order(self) -> bool:
+        """Whether the lists' queries come in the order of the judgments' questions, perhaps without some of them."""
+        asked = (name for name, _ in groupby(self._query_ids()))
+        judged = (items[0].query.query_id for items in self._questions)
+        return all(name in judged for name in asked)
+
+    def _query_ids(self) -> Iterator[str]:
+        for number, line in numbered_lines(self._path):
+            with self._told(number):
+                name = plain_data.text(json_object(line)["query_id"])
+            yield name
+
+    def _one_by_one(self) -> _Judged:
+        """Looks up the judgments of a query, which comes no earlier than the one asked for before."""
+        questions = map(_by_document, self._questions)
+        name, documents = "", dict[str, Example]()
+
+        def judged(query_id: str) -> Mapping[str, Example]:
+            nonlocal name, documents
+            while name != query_id or not documents:
+                name, documents = next(questions)
+            return documents
+
+        return judged
+
+    def _all(self) -> _Judged:
+        """Looks up the judgments of any query."""
+        return dict(map(_by_document, self._questions)).__getitem__
+
+    @contextmanager
+    def _told(self, number: int) -> Iterator[None]:
+        """Make a fault of a line an InputError."""
         try:
-            example = _example(json_object(line), judged)
+            yield
         except (ValueError, KeyError) as error:
             raise InputError(
-                f"{path}:{number}: not an ordering ({type(error).__name__}: {error}); an object with "
+                f"{self._path}:{number}: not an ordering ({type(error).__name__}: {error}); an object with "
                 f"{', '.join(_COLUMNS)} of documents in judgments.jsonl is expected"
             ) from None
-        if split is None or example.split == split:
-            examples.append(example)
-    return examples
 
 
-def _example(row: Mapping[str, Any], judged: Mapping[tuple[str, str], Example]) -> ListExample:
+_Judged = Callable[[str], Mapping[str, Example]]
+
+
+def _by_document(items: Sequence[Example]) -> tuple[str, dict[str, Example]]:
+    """A question's id, and its judgments by document."""
+    return items[0].query.query_id, {item.document.doc_id: item for item in items}
+
+
+def _example(row: Mapping[str, Any], judged: _Judged) -> ListExample:
     query_id, reasoning = plain_data.text(row["query_id"]), plain_data.text(row["reasoning"])
     doc_ids, ranking = _ids(row, "doc_ids"), _ids(row, "ranking")
     if len(set(doc_ids)) < len(doc_ids) or sorted(ranking) != sorted(doc_ids):
         raise ValueError("ranking does not hold each of doc_ids once")
     if row["split"] not in ("train", "validation"):
         raise ValueError(f"split is {plain_data.shown(row['split'])}, where train or validation is needed")
-    items = [judged[query_id, doc_id] for doc_id in doc_ids]
+    found = judged(query_id)
+    items = [found[doc_id] for doc_id in doc_ids]
     documents: tuple[Document, ...] = tuple(item.document for item in items)
     ordering = Ordering(tuple(doc_ids.index(doc_id) for doc_id in ranking), reasoning)
     return ListExample(items[0].query, documents, ordering, row["split"])

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from interank.errors import InputError
 from interank.tasks.order import ordering
@@ -21,52 +21,46 @@ class LeftOut:
     reason: str
 
 
-@dataclass(slots=True)
 class ListRows:
-    """The rows of lists, and the lists that gave none."""
+    """Makes rows of lists, and keeps account of the lists that gave none."""
 
-    rows: list[Row] = field(default_factory=list)
-    left_out: list[LeftOut] = field(default_factory=list)
-    unshuffled: int = 0
-    """Lists that keep their order, because their reasoning names documents by position."""
+    def __init__(
+        self, encoder: ListEncoder, *, window: int, shuffles: int, max_reasoning_tokens: int, seed: int
+    ) -> None:
+        """Take the settings.
 
+        Args:
+            encoder: Makes the ids.
+            window: Lists with more documents are left out.
+            shuffles: The number of orders in which each list is shown; 0 shows its own.
+            max_reasoning_tokens: Lists with a longer reasoning are left out.
+            seed: Draws the orders.
+        """
+        self._encoder, self._window, self._shuffles = encoder, window, shuffles
+        self._most, self._seed = max_reasoning_tokens, seed
+        self.left_out: list[LeftOut] = []
+        self.unshuffled = 0
+        """Lists that keep their order, because their reasoning names documents by position."""
 
-def list_rows(
-    encoder: ListEncoder,
-    examples: Sequence[ListExample],
-    *,
-    window: int,
-    shuffles: int,
-    max_reasoning_tokens: int,
-    seed: int,
-) -> ListRows:
-    """The rows of all lists, each list whole or not at all.
+    def of(self, numbered: Iterable[tuple[int, ListExample]]) -> Iterator[Row]:
+        """Yield the rows of lists, as a teacher ordered them, each with its number among all."""
+        for number, example in numbered:
+            size = len(example.documents)
+            if size > self._window:
+                self._leave_out(example, f"it has {size} documents, and the window is {self._window}")
+                continue
+            draws = (random.Random(f"{self._seed} {number} {time}") for time in range(self._shuffles))
+            shown = [order for order in (shuffled(example, rng) for rng in draws) if order is not None]
+            self.unshuffled += not shown
+            for item in shown or [example]:
+                row = list_row(self._encoder, item, self._most)
+                if isinstance(row, str):
+                    self._leave_out(example, row)
+                    break
+                yield row
 
-    Args:
-        encoder: Makes the ids.
-        examples: The lists, as a teacher ordered them.
-        window: Lists with more documents are left out.
-        shuffles: The number of orders in which each list is shown; 0 shows its own.
-        max_reasoning_tokens: Lists with a longer reasoning are left out.
-        seed: Draws the orders.
-    """
-    result = ListRows()
-    for number, example in enumerate(examples):
-        size = len(example.documents)
-        if size > window:
-            reason = f"it has {size} documents, and the window is {window}"
-            result.left_out.append(LeftOut(example.query.query_id, reason))
-            continue
-        orders = [shuffled(example, random.Random(f"{seed} {number} {time}")) for time in range(shuffles)]
-        shown = [order for order in orders if order is not None]
-        result.unshuffled += not shown
-        for item in shown or [example]:
-            row = list_row(encoder, item, max_reasoning_tokens)
-            if isinstance(row, str):
-                result.left_out.append(LeftOut(example.query.query_id, row))
-                break
-            result.rows.append(row)
-    return result
+    def _leave_out(self, example: ListExample, reason: str) -> None:
+        self.left_out.append(LeftOut(example.query.query_id, reason))
 
 
 def list_row(encoder: ListEncoder, example: ListExample, max_reasoning_tokens: int) -> Row | str:

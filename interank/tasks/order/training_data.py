@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from interank.artifact import Workplace
 from interank.engines.models import ModelFiles, load_tokenizer
 from interank.errors import InputError
 from interank.ir.overlap import BenchmarkIndex, Checkable, contaminated, read_texts
+from interank.judged_questions import Reiterable
 from interank.ledger import write_rows
 from interank.settings import ListPromptSettings
 from interank.tasks.order import ordering
@@ -20,12 +22,13 @@ from interank.tasks.order.card import card
 from interank.tasks.order.dear_cot import read_dear_cot
 from interank.tasks.order.encoder import ListEncoder
 from interank.tasks.order.lists import ListExample
-from interank.tasks.order.orderings import read_orderings
+from interank.tasks.order.orderings import Orderings
 from interank.tasks.order.recipe import DistillOrder
-from interank.tasks.order.rows import LeftOut, list_rows
+from interank.tasks.order.rows import LeftOut, ListRows
 from interank.tasks.sft_data import SftTrainingData, instructed_counts, perhaps_without
-from interank.training.rows import Group
+from interank.training.rows import ROWS, Group
 from interank.training.sft import SftSettings
+from interank.training.stored_groups import StoredGroups, stored_together
 from interank.wording import counted
 
 log = logging.getLogger(__name__)
@@ -35,19 +38,21 @@ _LEFT_OUT = "left_out.jsonl"
 
 
 def training_data(recipe: DistillOrder, student: ModelFiles, place: Workplace) -> SftTrainingData:
-    """The lists that the recipe names, one row each.
+    """The lists that the recipe names, one row each; those of `dear_cot` are held, those of judgments are not.
 
     Raises:
         InputError: There are no lists, or none of them can be learned.
     """
     examples, left_out = _examples(recipe)
     prompt = recipe.prompt.learned_from(item.query for item in examples)
-    shown = [
-        replace(item, query=perhaps_without(item.query, recipe.without_instruction, recipe.seed)) for item in examples
-    ]
+    shown = Reiterable(
+        lambda: (
+            replace(item, query=perhaps_without(item.query, recipe.without_instruction, recipe.seed))
+            for item in examples
+        )
+    )
     encoder = ListEncoder.of(load_tokenizer(student), prompt)
     groups = _list_groups(recipe, encoder, shown, left_out, place)
-    tokens = sum(len(row.input_ids) for group in groups for row in group)
     return SftTrainingData(
         recipe,
         student,
@@ -58,7 +63,7 @@ def training_data(recipe: DistillOrder, student: ModelFiles, place: Workplace) -
             "examples": len(groups),
             "questions": len(groups),
             "rows": len(groups),
-            "tokens": tokens,
+            "tokens": groups.tokens,
             **instructed_counts(prompt, (item.query for item in shown)),
         },
         notes=list_notes(prompt),
@@ -69,41 +74,46 @@ def training_data(recipe: DistillOrder, student: ModelFiles, place: Workplace) -
 def _list_groups(
     recipe: DistillOrder,
     encoder: ListEncoder,
-    examples: Sequence[ListExample],
+    examples: Iterable[ListExample],
     left_out: Sequence[LeftOut],
     place: Workplace,
-) -> list[Group]:
+) -> StoredGroups[Group]:
     """The rows of lists, one a group; lists that are left out are written to a file with the reason.
 
     Raises:
         InputError: None of them can be learned.
     """
-    result = list_rows(
+    rows = ListRows(
         encoder,
-        examples,
         window=recipe.window,
         shuffles=recipe.shuffles,
         max_reasoning_tokens=recipe.max_reasoning_tokens,
         seed=recipe.seed,
     )
-    left_out = [*left_out, *result.left_out]
+    number = sum(1 for _ in examples)
+
+    def groups_of(lists: Iterator[tuple[int, ListExample]]) -> Iterator[Group]:
+        return ((row,) for row in rows.of(lists))
+
+    groups = stored_together(ROWS, enumerate(examples), number, groups_of, place.work)
+    left_out = [*left_out, *chain.from_iterable(distributed.gathered(rows.left_out))]
+    [unshuffled] = distributed.added([rows.unshuffled])
     distributed.from_first(lambda: write_rows(place.folder / _LEFT_OUT, map(asdict, left_out)))
-    if not result.rows:
+    if not groups:
         first = f"; the first, because {left_out[0].reason}" if left_out else ""
         raise InputError(
-            f"none of {counted(len(examples), 'list')} can be learned{first}; see window, max_reasoning_tokens "
-            "and prompt"
+            f"none of {counted(number, 'list')} can be learned{first}; see window, max_reasoning_tokens and prompt"
         )
     log.info(
         "%d rows of %d lists, %d left out (%s), %d in their own order",
-        *(len(result.rows), len(examples), len(left_out), _LEFT_OUT, result.unshuffled),
+        *(len(groups), number, len(left_out), _LEFT_OUT, unshuffled),
     )
-    return [(row,) for row in result.rows]
+    return groups
 
 
-def _examples(recipe: DistillOrder) -> tuple[list[ListExample], list[LeftOut]]:
+def _examples(recipe: DistillOrder) -> tuple[Iterable[ListExample], list[LeftOut]]:
     if not recipe.dear_cot:
-        return read_orderings(Path(str(recipe.judgments)), "train"), []
+        return Orderings(Path(str(recipe.judgments)), "train"), []
     examples: list[ListExample] = []
     left_out: list[LeftOut] = []
     for path in recipe.dear_cot:

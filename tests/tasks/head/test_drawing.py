@@ -8,9 +8,8 @@ import pytest
 
 from interank.errors import InputError
 from interank.judgments import JudgedList
-from interank.tasks.head.groups import documents_of, drawn, groups_of, is_held_out, sampled, to_try, with_negatives
+from interank.tasks.head.groups import documents_of, drawn, is_held_out, sampled, to_try, with_negatives
 from interank.types import Document, Query, Run
-from tests.support import rule
 
 
 def judged(name: str, *grades: int) -> JudgedList:
@@ -71,13 +70,6 @@ def test_a_querys_draw_does_not_depend_on_the_others() -> None:
     assert [name[2:] for name in one] != [name[2:] for name in other]
 
 
-def test_judgments_are_grouped_by_query_with_their_split() -> None:
-    examples = rule.examples(0, queries=2, documents=5) + rule.examples(1, queries=1, documents=3, split="validation")
-    lists = groups_of(examples)
-    assert [(len(item.documents), item.split) for item in lists] == [(5, "train"), (5, "train"), (3, "validation")]
-    assert [grade for item in lists for grade in item.grades] == [int(item.judgment.relevance) for item in examples]
-
-
 def test_a_sample_is_in_order_and_every_query_has_its_chance() -> None:
     lists = [judged(str(number), 2, 0) for number in range(50)]
     seen: dict[str, int] = {}
@@ -90,7 +82,7 @@ def test_a_sample_is_in_order_and_every_query_has_its_chance() -> None:
     # Each is drawn 40 times on average, with a standard deviation under 6.
     assert len(seen) == 50
     assert 15 < min(seen.values()) <= max(seen.values()) < 65
-    assert sampled(iter(lists), None, 1) == sampled(iter(lists), 99, 1) == lists
+    assert sampled(iter(lists), 99, 1) == lists
 
 
 def test_held_out_queries_are_about_their_share() -> None:

@@ -18,7 +18,6 @@ from interank.tasks.head.groups import (
     TeacherScores,
     digest,
     drawn,
-    groups_of,
     judgments_scores,
     read_teacher_scores,
 )
@@ -88,10 +87,10 @@ def test_a_score_that_is_no_number_is_told_with_its_place(tmp_path: Path, score:
 
 def test_the_scores_of_labels_are_taken_before_probabilities() -> None:
     items = [replace(item, score=number / 4) for number, item in enumerate(rule.examples(0, queries=1, documents=4))]
-    (group,) = groups_of(items)
-    assert judgments_scores(items, "labels").of(group) == (0.0, 0.25, 0.5, 0.75)
+    group = JudgedList.of(items)
+    assert judgments_scores(items, "labels", labelled=True).of(group) == (0.0, 0.25, 0.5, 0.75)
     with pytest.raises(InputError, match=r"labels holds scores, and none for query .*leave out what has none"):
-        judgments_scores([*items[1:], replace(items[0], score=None)], "labels")
+        judgments_scores([*items[1:], replace(items[0], score=None)], "labels", labelled=True)
 
 
 def test_judgments_probabilities_are_scores_as_a_reranker_has_them() -> None:
@@ -103,9 +102,9 @@ def test_judgments_probabilities_are_scores_as_a_reranker_has_them() -> None:
     group = JudgedList(
         graded[0].query, tuple(item.document for item in graded), tuple(int(i.judgment.relevance) for i in graded)
     )
-    found = judgments_scores(graded, "judgments").of(group)
+    found = judgments_scores(graded, "judgments", labelled=False).of(group)
     assert found[0] == pytest.approx(judging.score([math.log(p) for p in told[0]]))
     assert math.isfinite(found[1])
     assert found[0] < found[2] < found[1]
     with pytest.raises(InputError, match=r"no probabilities for query "):
-        judgments_scores(examples, "judgments")
+        judgments_scores(examples, "judgments", labelled=False)

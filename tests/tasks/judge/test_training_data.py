@@ -87,17 +87,23 @@ def test_what_is_stored_is_what_all_examples_in_memory_give(
     assert found.counts["attacked"] > 0
 
     # As three processes do it, one after the other.
+    made: list[None] = []
     attacked: list[int] = []
 
-    def each_of(make: Callable[[], int]) -> list[int]:
-        attacked.append(make())
-        return attacked
+    def each_of(make: Callable[[], None]) -> list[None]:
+        made.append(make())
+        return made
+
+    def added(numbers: list[int]) -> list[int]:
+        attacked.extend(numbers)
+        return [sum(attacked)]
 
     monkeypatch.setattr(distributed, "world", lambda: 3)
     monkeypatch.setattr(distributed, "each_of", each_of)
+    monkeypatch.setattr(distributed, "added", added)
     questions = JudgedQuestions(tmp_path / "judgments", "train")
     for number in range(3):
         monkeypatch.setattr(distributed, "rank", lambda number=number: number)
         stored = _stored(recipe, found.encoder, questions, tmp_path / "three")
     assert (list(stored[0]), stored[1]) == (groups, found.counts["attacked"])
-    assert len({path.stat().st_size for path in (tmp_path / "three").glob("*.ids")}) > 1
+    assert len({path.stat().st_size for path in (tmp_path / "three").rglob("*.ids")}) > 1

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from interank.engines.models import find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
+from interank.judgments import by_question
 from interank.settings import ListPromptSettings, PromptSettings
 from interank.tasks.judged_lists import in_orders, judged_lists
 from interank.tasks.list_rollouts import ListRollouts
@@ -14,7 +15,7 @@ from interank.tasks.order.encoder import ListEncoder
 from tests.support import rule
 from tests.support.grpo_training import trainer_at
 
-LISTS = judged_lists(rule.examples(0, queries=20), documents=4, seed=0)
+LISTS = list(judged_lists(by_question(rule.examples(0, queries=20)), documents=4, seed=0))
 
 
 def test_each_list_stands_in_so_many_orders_with_its_own_grades() -> None:

@@ -15,8 +15,8 @@ from interank.tasks.order import ordering
 from interank.tasks.order.encoder import ListEncoder
 from interank.tasks.order.lists import ListExample
 from interank.tasks.order.ordering import Ordering
-from interank.tasks.order.rows import ListRows, list_row, list_rows
-from interank.training.rows import IGNORED
+from interank.tasks.order.rows import ListRows, list_row
+from interank.training.rows import IGNORED, Row
 from interank.types import Document, Query
 from tests.support.tiny import FAMILIES, Family, tiny_tokenizer
 
@@ -32,9 +32,10 @@ def encoder_of(family: Family = "chatml", **settings: Any) -> ListEncoder:
     return ListEncoder(PromptEncoder(tiny_tokenizer(family), PromptSettings()), prompt)
 
 
-def rows_of(encoder: ListEncoder, example: ListExample, *, seed: int = 1, **given: int) -> ListRows:
+def rows_of(encoder: ListEncoder, example: ListExample, *, seed: int = 1, **given: int) -> tuple[list[Row], ListRows]:
     usual = {"window": 20, "shuffles": 1, "max_reasoning_tokens": 99}
-    return list_rows(encoder, [example], seed=seed, **{**usual, **given})
+    made = ListRows(encoder, seed=seed, **{**usual, **given})
+    return list(made.of([(0, example)])), made
 
 
 def texts_of(encoder: ListEncoder, row: Any) -> tuple[str, str]:
@@ -79,12 +80,12 @@ def test_a_direct_answer_has_no_reasoning_and_dears_no_lead() -> None:
 
 def test_each_list_is_shown_in_seeded_orders_with_the_reasoning_changed_alike() -> None:
     encoder = encoder_of()
-    made = rows_of(encoder, EXAMPLE, shuffles=12)
-    assert made.rows == rows_of(encoder, EXAMPLE, shuffles=12).rows
-    assert made.rows != rows_of(encoder, EXAMPLE, shuffles=12, seed=2).rows
-    assert (len(made.rows), made.left_out, made.unshuffled) == (12, [], 0)
+    rows, made = rows_of(encoder, EXAMPLE, shuffles=12)
+    assert rows == rows_of(encoder, EXAMPLE, shuffles=12)[0]
+    assert rows != rows_of(encoder, EXAMPLE, shuffles=12, seed=2)[0]
+    assert (len(rows), made.left_out, made.unshuffled) == (12, [], 0)
     places = set()
-    for row in made.rows:
+    for row in rows:
         asked, learned = texts_of(encoder, row)
         found = ordering.parse(learned, 4)
         assert found is not None
@@ -97,8 +98,8 @@ def test_each_list_is_shown_in_seeded_orders_with_the_reasoning_changed_alike() 
 
 def test_a_reasoning_that_tells_places_keeps_the_order_once() -> None:
     told = replace(EXAMPLE, ordering=Ordering((0, 1, 2, 3), "The first passage helps."))
-    made = rows_of(encoder_of(), told, shuffles=5)
-    assert (len(made.rows), made.unshuffled) == (1, 1)
+    rows, made = rows_of(encoder_of(), told, shuffles=5)
+    assert (len(rows), made.unshuffled) == (1, 1)
 
 
 def test_no_answer_is_cut_but_documents_evenly() -> None:
@@ -135,8 +136,8 @@ def test_what_cannot_be_learned_whole_is_left_out_with_its_reason(
     example: ListExample, settings: dict[str, int], reason: str
 ) -> None:
     encoder = encoder_of(max_length=420) if "room" in reason else encoder_of()
-    made = rows_of(encoder, example, **settings)
-    assert made.rows == []
+    rows, made = rows_of(encoder, example, **settings)
+    assert rows == []
     assert reason in made.left_out[0].reason
 
 

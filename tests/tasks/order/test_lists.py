@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from interank.judgments import JudgedList, by_question
 from interank.tasks.judged_lists import judged_lists, with_shuffled_grades
 from interank.tasks.order.lists import ListExample, moved, shuffled
 from interank.tasks.order.ordering import Ordering
-from interank.types import Document, Query
+from interank.types import Document, Example, Query
 from tests.support import rule
 
 TURNED = {0: 2, 1: 1, 2: 0}
@@ -89,8 +90,12 @@ def test_an_explanation_that_tells_places_keeps_its_order() -> None:
     assert shuffled(told, random.Random(0)) is None
 
 
+def lists_of(examples: list[Example], *, documents: int, seed: int) -> list[JudgedList]:
+    return list(judged_lists(by_question(examples), documents=documents, seed=seed))
+
+
 def test_judged_lists_are_spread_over_the_grades_and_in_no_order() -> None:
-    lists = judged_lists(rule.examples(0, queries=50), documents=4, seed=1)
+    lists = lists_of(rule.examples(0, queries=50), documents=4, seed=1)
     assert len(lists) == 50
     for item in lists:
         assert sorted(item.grades) in ([0, 0, 1, 2], [0, 1, 1, 2])
@@ -101,12 +106,12 @@ def test_judged_lists_are_spread_over_the_grades_and_in_no_order() -> None:
 
 def test_a_list_does_not_depend_on_other_queries_but_on_the_seed() -> None:
     examples = rule.examples(0, queries=3)
-    assert judged_lists(examples, documents=6, seed=1)[1:] == judged_lists(examples[12:], documents=6, seed=1)
-    assert judged_lists(examples, documents=6, seed=1) != judged_lists(examples, documents=6, seed=2)
+    assert lists_of(examples, documents=6, seed=1)[1:] == lists_of(examples[12:], documents=6, seed=1)
+    assert lists_of(examples, documents=6, seed=1) != lists_of(examples, documents=6, seed=2)
 
 
 def test_grades_with_shuffled_grades_are_the_same_ones_on_other_documents() -> None:
-    lists = judged_lists(rule.examples(0, queries=60), documents=4, seed=1)
+    lists = lists_of(rule.examples(0, queries=60), documents=4, seed=1)
     dealt = with_shuffled_grades(lists, seed=3)
     assert dealt == with_shuffled_grades(lists, seed=3)
     assert [replace(new, grades=old.grades) for old, new in zip(lists, dealt, strict=True)] == lists
@@ -119,6 +124,4 @@ def test_grades_with_shuffled_grades_are_the_same_ones_on_other_documents() -> N
 def test_queries_of_one_grade_have_nothing_to_order() -> None:
     examples = rule.examples(0, queries=2)
     one_grade = [item for item in examples[:12] if item.judgment.relevance == 0]
-    assert [item.query for item in judged_lists([*one_grade, *examples[12:]], documents=20, seed=0)] == [
-        examples[12].query
-    ]
+    assert [item.query for item in lists_of([*one_grade, *examples[12:]], documents=20, seed=0)] == [examples[12].query]

@@ -1,6 +1,6 @@
 """Groups of a query's documents that heads are trained on: read, given hard negatives, drawn, scored by a teacher."""
 
-from interank.tasks.head.groups.drawing import drawn, groups_of, is_held_out, sampled, to_try
+from interank.tasks.head.groups.drawing import drawn, is_held_out, sampled, to_try
 from interank.tasks.head.groups.negatives import documents_of, with_negatives
 from interank.tasks.head.groups.reading import first_group, read_groups
 from interank.tasks.head.groups.scores import (
@@ -20,7 +20,6 @@ __all__ = [
     "documents_of",
     "drawn",
     "first_group",
-    "groups_of",
     "is_held_out",
     "judgments_scores",
     "read_groups",

@@ -5,19 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Sequence
 
-from interank.judgments import JudgedList, by_question
-from interank.types import Example
+from interank.judgments import JudgedList
 
 
-def groups_of(examples: Iterable[Example]) -> list[JudgedList]:
-    """All judged documents of each query, queries and documents in their order."""
-    return [JudgedList.of(items) for items in by_question(examples)]
-
-
-def sampled(lists: Iterable[JudgedList], number: int | None, seed: int) -> list[JudgedList]:
-    """A sample of `number` lists in input order, drawn without holding more in memory; None takes all."""
-    if number is None:
-        return list(lists)
+def sampled(lists: Iterable[JudgedList], number: int, seed: int) -> list[JudgedList]:
+    """A sample of `number` lists in input order, drawn without holding more in memory."""
     rng = random.Random(seed)
     chosen: dict[int, JudgedList] = {}
     places: list[int] = []
@@ -76,4 +68,5 @@ def _chosen(judged: JudgedList, places: Sequence[int]) -> JudgedList:
         tuple(judged.grades[place] for place in places),
         judged.split,
         tuple(judged.weights[place] for place in places) if judged.weights else (),
+        tuple(judged.scores[place] for place in places) if judged.scores else (),
     )

@@ -107,16 +107,19 @@ def scored_pair(where: str, row: object) -> ScoredPair:
     return ScoredPair(*names, score, None if texts is None else str(texts))
 
 
-def judgments_scores(examples: Iterable[Example], source: str) -> TeacherScores:
+def judgments_scores(items: Iterable[Example], source: str, *, labelled: bool) -> TeacherScores:
     """The scores of labels, or those computed from judgments' probabilities.
 
+    Args:
+        items: The judgments.
+        source: The name of their source for messages.
+        labelled: Whether any judgment of the source has a score.
+
     Raises:
-        InputError: A judgment has neither, or some have scores and others none.
+        InputError: A label has no score, or a judgment no probabilities.
     """
-    items = list(examples)
-    if not any(item.score is not None for item in items):
-        return TeacherScores([_of_judgment(item, source) for item in items], source)
-    return TeacherScores([_of_label(item, source) for item in items], source)
+    scored = _of_label if labelled else _of_judgment
+    return TeacherScores((scored(item, source) for item in items), source)
 
 
 def _of_label(item: Example, source: str) -> ScoredPair:
