@@ -1,6 +1,7 @@
 """Whether a reward model learns what a good explanation is, and GRPO learns it from the reward model; with controls.
 
-    python benchmarks/reward_learning.py --work DIR --seeds 3 [--rounds 2] [--steps 30] [--shuffles 4] [--json FILE]
+    python benchmarks/reward_learning.py --work DIR --seeds 3 [--rounds 2] [--steps 30] [--json FILE]
+    python benchmarks/reward_learning.py --work DIR --seeds 1 --steps 0 --shuffles 20
 
 On the tests' tiny model and relevance rule (run it from the repository's root), in which a good explanation names what
 decides the grade, and a program plays the teacher who marks (`tests/support/explaining.py`). A student is distilled
@@ -9,29 +10,35 @@ the marks, and `rl` refines the student by them. In each further round what the 
 well, the reward model learns earlier and fresh marks, and `rl` begins with the student anew. Controls: the last
 round's marks dealt out anew among each document's explanations, and rewards that need no model. Each adapter is tried
 on 40 other questions: the mean of the program's marks of what it writes for the grade that it gives, and nDCG@10, both
-with the difference to the student and its 95% interval over questions. `--shuffles` reward models of other deals tell
-how far the accuracy of one that learned nothing lies from a half.
+with the difference to the student and its 95% interval over questions.
+
+A reward model of marks dealt out anew orders kinds of texts in some way of its own, so that one deal says little:
+`--shuffles` trains one of each of so many deals, from initial weights of its own, and tells the mean over deals with
+its 95% interval, and what goes with a deal's accuracy. `--steps 0` leaves GRPO out.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
+from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import correlation, fmean, stdev
 from typing import Any
 
 import numpy
 import torch
+from scipy.stats import t as student_t
 
 from benchmarks.algorithms import Kept
 from interank.artifact import open_artifact
-from interank.explanations import read_explanations
+from interank.explanations import ExplanationRow, read_explanations
 from interank.ir.measures import score_run
 from interank.ir.significance import Sample
 from interank.judgments import read_judgments
@@ -39,7 +46,8 @@ from interank.recipe import GenerateRecipe
 from interank.reranking.reranker import Reranker
 from interank.settings import LoraRecipe
 from interank.stages import distill, generate, reward, rl
-from interank.tasks.head.reward_model.comparisons import dealt_anew
+from interank.tasks.head.reward_model.comparisons import comparisons, dealt_anew, marked
+from interank.tasks.head.reward_model.figures import HeldOutScores, key_of
 from interank.tasks.judge.recipe import DistillJudge, RlJudge
 from interank.types import Qrel, Run, ScoredDoc, grouped
 from tests.support import explaining, marked_explanations, rule
@@ -71,6 +79,8 @@ TRAINER = {
 LORA = LoraRecipe(rank=16, alpha=32)
 # Above half a mark an explanation names all that decides, claims nothing false, and is no longer than it need be.
 FAIR = 0.5
+LEAST = 0.1
+DEALT = "marks dealt out anew, deal "
 
 
 def main() -> None:
@@ -80,8 +90,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--processes", type=int, default=1, help="a seed each")
     parser.add_argument("--rounds", type=int, default=2, help="how often a policy's words are marked")
-    parser.add_argument("--steps", type=int, default=30, help="of GRPO")
-    parser.add_argument("--shuffles", type=int, default=0, help="further reward models of marks dealt out anew, a seed")
+    parser.add_argument("--steps", type=int, default=30, help="of GRPO; 0 has none")
+    parser.add_argument("--shuffles", type=int, default=0, help="reward models of marks dealt out anew, a seed")
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -90,8 +100,9 @@ def main() -> None:
     if not base.exists():
         rule_base(options.work / "making").rename(base)
     with ProcessPoolExecutor(options.processes, mp_context=get_context("spawn")) as pool:
-        more = {"rounds": options.rounds, "steps": options.steps, "shuffles": options.shuffles}
-        waiting = [pool.submit(measured, base, options.work / str(seed), seed, **more) for seed in range(options.seeds)]
+        waiting = [
+            pool.submit(measured, base, options.work / str(seed), seed, options) for seed in range(options.seeds)
+        ]
         found = [one.result() for one in waiting]
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n", "utf-8")
@@ -99,32 +110,67 @@ def main() -> None:
 
 
 def told(found: Sequence[dict[str, dict[str, float]]]) -> str:
-    """The figures of all seeds as tables."""
+    """The figures of all seeds as tables; the deals of all seeds together."""
     lines = []
     for name in found[0]:
+        if name.startswith(DEALT):
+            continue
         lines.append(f"{name}:")
         for key in found[0][name]:
             values = [one[name][key] for one in found]
             spread = f" ± {stdev(values):.3f}" if len(values) > 1 else ""
             lines.append(f"    {key}: {fmean(values):.3f}{spread} ({', '.join(f'{value:.3f}' for value in values)})")
-    return "\n".join(lines)
+    deals = [own for one in found for name, own in one.items() if name.startswith(DEALT)]
+    return "\n".join([*lines, *(over_deals(deals) if len(deals) > 2 else [])])
 
 
-def measured(
-    base: Path, folder: Path, seed: int, *, rounds: int, steps: int, shuffles: int
-) -> dict[str, dict[str, float]]:
+def over_deals(deals: Sequence[dict[str, float]]) -> list[str]:
+    """The means over deals with their intervals, by Student's t, and what goes with the accuracy (Pearson)."""
+    lines = [f"marks dealt out anew, {len(deals)} deals:"]
+    accuracy = [own["accuracy"] for own in deals]
+    factor = float(student_t.ppf(0.975, len(deals) - 1)) / math.sqrt(len(deals))
+    for key in deals[0]:
+        values = [own[key] for own in deals]
+        half, spread = factor * stdev(values), stdev(values)
+        goes = ""
+        if key != "accuracy" and spread > 1e-9:
+            goes = f"; with accuracy {correlation(accuracy, values):+.2f}"
+        bounds = f"({fmean(values) - half:.3f} to {fmean(values) + half:.3f})"
+        lines.append(
+            f"    {key}: {fmean(values):.3f} {bounds}, a deal's standard deviation {spread:.3f}, "
+            f"{min(values):.3f} to {max(values):.3f}{goes}"
+        )
+    return lines
+
+
+def measured(base: Path, folder: Path, seed: int, options: argparse.Namespace) -> dict[str, dict[str, float]]:
     """The reward models' accuracy, and what each refinement makes of one student."""
     torch.set_num_threads(1)
     folder.mkdir(exist_ok=True)
     kept = Kept(folder / "figures.jsonl")
     student = distilled(base, folder, seed)
-    start = tried(student)
-    kept("distilled", partial(figures, start, start, seed))
-    place, policy = folder / "judged", student
+    place = folder / "judged"
     if not place.exists():
         examples = marked_explanations.judged(queries=70, held_out=20, seed=seed)
         judgments_artifact(place, [explaining.explained(item) for item in examples])
-    for number in range(1, rounds + 1):
+    if options.steps:
+        place = refinements(kept, base, student, place, options)
+    else:
+        place = explained(place, student, folder / "explained-1", seed)
+        model = reward_model(base, place, folder / "reward-1", seed)
+        kept("reward model, round 1", partial(accuracies, model))
+    for number in range(options.shuffles):
+        deal = 100 * (number + 1) + seed
+        kept(f"{DEALT}{deal}", partial(shuffled, base, place, folder, deal))
+    return kept.known
+
+
+def refinements(kept: Kept, base: Path, student: Path, place: Path, options: argparse.Namespace) -> Path:
+    """Rounds of marks, reward model and GRPO, and GRPO by the controls; the explanations of the last round."""
+    folder, seed, steps = student.parent, int(student.parent.name), options.steps
+    start, policy = tried(student), student
+    kept("distilled", partial(figures, start, start, seed))
+    for number in range(1, options.rounds + 1):
         place = explained(place, policy, folder / f"explained-{number}", seed)
         model = reward_model(base, place, folder / f"reward-{number}", seed)
         kept(f"reward model, round {number}", partial(accuracies, model))
@@ -138,10 +184,7 @@ def measured(
     for number, (name, rewards) in enumerate(controls.items()):
         of = partial(refined, student, folder, f"control-{number}", rewards, steps, seed)
         kept(name, lambda of=of: figures(tried(of()), start, seed))
-    for number in range(shuffles):
-        of = partial(shuffled, base, place, folder, seed, 100 * (number + 1) + seed)
-        kept(f"marks dealt out anew, {number}", of)
-    return kept.known
+    return place
 
 
 def _quality(model: Path) -> dict[str, Any]:
@@ -193,10 +236,46 @@ def reward_model(base: Path, explanations: Path, out: Path, seed: int) -> Path:
     return reward.run(recipe, out).path
 
 
-def shuffled(base: Path, explanations: Path, folder: Path, seed: int, deal: int) -> dict[str, float]:
-    """The accuracy of one more that learned another deal."""
-    place = reward_model(base, dealt(explanations, folder, deal), folder / f"reward-dealt-{deal}", seed)
-    return {"accuracy": accuracies(place)["accuracy"]}
+def shuffled(base: Path, explanations: Path, folder: Path, deal: int) -> dict[str, float]:
+    """The accuracy of one that learned another deal, and what may explain it."""
+    learned = dealt(explanations, folder, deal)
+    place = reward_model(base, learned, folder / f"reward-dealt-{deal}", deal)
+    report = json.loads((place / "report.json").read_text("utf-8"))
+    return {
+        "accuracy": report["accuracy"]["trained"]["mean"],
+        "of one length": report["length_matched"]["trained"]["mean"],
+        "untrained, of the same initial weights": report["accuracy"]["untrained"]["mean"],
+        "rho with length": report["length_correlation"]["trained"]["mean"],
+        "by the mean mark that the deal gave each kind": by_kind_alone(read_explanations(learned)),
+        "by the mean difference in length of its pairs": by_length_alone(read_explanations(learned)),
+        **{kind: shares["trained"]["mean"] for kind, shares in report["by_kind"].items()},
+    }
+
+
+def by_kind_alone(rows: Sequence[ExplanationRow]) -> float:
+    """The held-out accuracy of scores that know of an explanation who wrote it and its kind."""
+    marks: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for row in marked([row for row in rows if row.split == "train"], LEFT_OUT):
+        marks[row.writer, row.kind].append(float(row.mark or 0.0))
+    every = fmean(value for own in marks.values() for value in own)
+    means = {kind: fmean(own) for kind, own in marks.items()}
+    return _accuracy(rows, {key_of(row): means.get((row.writer, row.kind), every) for row in rows})
+
+
+def by_length_alone(rows: Sequence[ExplanationRow]) -> float:
+    """The held-out accuracy of the direction, longer or shorter, in which the deal's better texts mostly differ."""
+    train = marked([row for row in rows if row.split == "train"], LEFT_OUT)
+    sign = fmean(len(pair.better.explanation) - len(pair.worse.explanation) for pair in comparisons(train, least=LEAST))
+    return _accuracy(rows, {key_of(row): math.copysign(1.0, sign) * len(row.explanation) for row in rows})
+
+
+def _accuracy(rows: Sequence[ExplanationRow], scores: dict[str, float]) -> float:
+    held_out = HeldOutScores(
+        marked([row for row in rows if row.split == "validation"]), least=LEAST, longer=True, seed=0
+    )
+    share = held_out.accuracy(held_out.compared, lambda row: scores[key_of(row)])
+    assert share is not None
+    return float(share["mean"])
 
 
 def accuracies(model: Path) -> dict[str, float]:
