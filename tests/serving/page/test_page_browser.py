@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, Page, expect
 from interank.serving.page import page as the_page
 from tests.support.answering import Answering, answering
 from tests.support.browser import Opened, grave_faults, opened
+from tests.support.serve_process import ROOT
 
 MARKUP = '<img src=x onerror="window.broken = 1"><script>window.broken = 1</script> & \''
 DOCUMENTS = ["Rain falls.", "The check valve leaks, so water runs back.", "A pump has a float.", "No.", "Five 🐟."]
@@ -284,7 +285,9 @@ def test_an_example_is_at_hand(shown: Opened, server: Answering) -> None:
     shown.page.click("#example")
     assert shown.page.locator("#counted").inner_text().startswith("6 documents")
     rank(shown.page)
-    assert len(server.asked[0]["documents"]) == 6 and "sourdough" in server.asked[0]["query"]
+    texts = [path.read_text("utf-8").strip() for path in sorted((ROOT / "data" / "passages").glob("*.txt"))]
+    asked = server.asked[0]
+    assert asked["documents"] == texts and asked["query"] in (ROOT / "README.md").read_text("utf-8")
 
 
 def test_a_model_that_cannot_explain_is_not_asked_to(browser: Browser, server: Answering) -> None:
