@@ -20,7 +20,7 @@ from interank.tasks.parts import task_named
 from interank.types import Document, Example, Judgment, Query, Relevance, Source
 
 DOCUMENTS = 4
-CHARACTERS = 2_000
+CHARACTERS = 8_000
 PROMPT = "{max_length: 256, max_query_tokens: 32, max_document_tokens: 48}"
 HEAD = "task: head, objective: ranknet, teacher: judgments, encoding: {max_length: 256}"
 TASKS = {
