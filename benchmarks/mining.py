@@ -168,17 +168,21 @@ def mining_side_by_side(arguments: argparse.Namespace, folder: Path) -> dict[str
     ran = peak_of("--mine", str(site), "--draw", str(draw))
     figures = {**json.loads(ran.said), **_told_of(ran)}
     if arguments.reference:
-        code = folder / "earlier"
-        code.mkdir()
-        packed = subprocess.run(["git", "archive", arguments.reference, "interank"], capture_output=True, check=True)
-        subprocess.run(["tar", "x", "-C", str(code)], input=packed.stdout, check=True)
         command = ("--mine", str(site), "--draw", str(draw), "--earlier")
-        ran = peak_of(*command, code=code)
+        ran = peak_of(*command, code=folder / "earlier")
         earlier = json.loads(ran.said)
         assert {name: figures[name] for name in earlier} == earlier
         figures |= {f"earlier_{name}": value for name, value in _told_of(ran).items()}
         figures["seconds_vs_earlier"] = round(figures["seconds"] / ran.seconds, 3)
     return figures
+
+
+def unpack(commit: str, code: Path) -> None:
+    """Write a commit's package into a folder."""
+    archive = ["git", "-C", str(Path(__file__).parents[1]), "archive", commit, "interank"]
+    packed = subprocess.run(archive, stdout=subprocess.PIPE, check=True)
+    code.mkdir()
+    subprocess.run(["tar", "x", "-C", str(code)], input=packed.stdout, check=True)
 
 
 def _told_of(ran: Ran) -> dict[str, float]:
@@ -242,6 +246,8 @@ def peak_of(*command: str, code: Path | None = None) -> Ran:
 
 def measured(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """All figures."""
+    if arguments.reference:
+        unpack(arguments.reference, folder / "earlier")
     path = made_dump(folder / "ratio.example.com", size=arguments.mb * 1e6)
     for one, other in zip_longest(islice(element_tree(path), 20_000), islice(read_rows(Table(path)), 20_000)):
         assert one is not None
