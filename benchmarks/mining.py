@@ -208,8 +208,10 @@ def peak_of(*command: str, code: Path | None = None) -> Ran:
     """Run this file with these arguments, by other code where some is given."""
     start = time.perf_counter()
     place = {"PYTHONPATH": str(code)} if code else {}
-    run = [sys.executable, __file__, *command]
-    done = subprocess.Popen(run, stdout=subprocess.PIPE, text=True, env={**os.environ, **place})
+    run = [sys.executable, str(Path(__file__).resolve()), *command]
+    # Of the folder that they begin in, the processes that this one starts would import `interank` first.
+    here = Path(__file__).parent
+    done = subprocess.Popen(run, stdout=subprocess.PIPE, text=True, env={**os.environ, **place}, cwd=here)
     peak = most_resident = 0.0
     cpu: dict[int, float] = {}
     watched = psutil.Process(done.pid)
@@ -298,7 +300,7 @@ def main() -> None:
         print(json.dumps(mined(arguments.mine, arguments.draw, earlier=arguments.earlier)))
         return
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-        figures = measured(arguments, Path(folder))
+        figures = measured(arguments, Path(folder).resolve())
     text = json.dumps(figures, indent=2)
     print(text)
     if arguments.json:
