@@ -155,7 +155,7 @@ def mined_earlier(site: Path, settings: MiningRecipe, draw: dict[str, list[int]]
     from interank.mining import pairs
 
     name = site.name
-    pairs._draw = lambda *_: [pairs.DrawnQuestion(name, post_id) for post_id in draw["drawn"]]
+    pairs._draw = lambda *_: [pairs.Drawn(name, post_id) for post_id in draw["drawn"]]
     pairs._Miner._pool = lambda _: draw["pool"]
     found = pairs.mine([site], settings, 42)
     return found.counts, found.pairs
