@@ -23,11 +23,12 @@ TRAINER = {"gradient_checkpointing": False, "save_strategy": "no"}
 
 
 def mark(number: int, body: dict[str, Any]) -> Answer:
-    """The program's mark of the one answer that is asked about."""
+    """The program's mark of the one answer that is asked about; an answer that cannot be read is worth nothing."""
     asked, _, rest = body["messages"][-1]["content"].partition("Grade and explanation:\n")
     judgment = judging.parse(rest.rpartition("\n\n")[0])
+    if judgment is None:
+        return said("Mark: 0")
     query, document = explaining._texts(asked)
-    assert judgment is not None
     return said(f"Mark: {round(10 * explaining.mark(query, document, int(judgment.relevance), judgment.reasoning))}")
 
 
