@@ -11,7 +11,7 @@ import shutil
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -439,10 +439,9 @@ def test_a_failed_stream_ends_with_an_error(failing: Service, caplog: pytest.Log
     assert lines(caplog)[-1]["status"] == 500 and "RuntimeError: out of memory" in caplog.text
 
 
-def test_what_is_beyond_its_capacity_is_refused_while_the_rest_is_computed(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Four times as many as are taken on; `benchmarks/overload.py` measures how soon."""
+@contextmanager
+def held_scores(service: Service) -> Iterator[None]:
+    """Scores wait until the end."""
     go, model = threading.Event(), cast(Any, service.models.get(None))
     compute = model.engine.label_logits
 
@@ -450,17 +449,27 @@ def test_what_is_beyond_its_capacity_is_refused_while_the_rest_is_computed(
         assert go.wait(60)
         return compute(*given)
 
-    async def work(made: httpx2.AsyncClient) -> list[httpx2.Response]:
-        asked = [asyncio.ensure_future(made.post("/rerank", json=ASKED)) for _ in range(8)]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(model.engine, "label_logits", waiting)
         try:
+            yield
+        finally:
+            go.set()
+
+
+def test_what_is_beyond_its_capacity_is_refused_while_the_rest_is_computed(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four times as many as are taken on; `benchmarks/overload.py` measures how soon."""
+
+    async def work(made: httpx2.AsyncClient) -> list[httpx2.Response]:
+        with held_scores(service):
+            asked = [asyncio.ensure_future(made.post("/rerank", json=ASKED)) for _ in range(8)]
             async with asyncio.timeout(60):
                 while sum(each.done() for each in asked) < 6:
                     await asyncio.sleep(0.001)
-        finally:
-            go.set()
         return list(await asyncio.gather(*asked))
 
-    monkeypatch.setattr(model.engine, "label_logits", waiting)
     monkeypatch.setattr(service.desk, "limits", replace(LIMITS, requests=2))
     replies = asked(service, work)
     assert sorted(reply.status_code for reply in replies) == [200] * 2 + [503] * 6
@@ -540,25 +549,12 @@ def test_a_client_that_goes_before_its_body_is_there_is_no_failure(
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_the_timeout_is_told_when_it_is_up_although_a_step_still_computes(
-    service: Service, monkeypatch: pytest.MonkeyPatch, stream: bool
-) -> None:
-    go, model = threading.Event(), cast(Any, service.models.get(None))
-    compute = model.engine.label_logits
-
-    def waiting(*given: Any) -> Any:
-        assert go.wait(60)
-        return compute(*given)
-
+def test_the_timeout_is_told_when_it_is_up_although_a_step_still_computes(service: Service, stream: bool) -> None:
     async def work(made: httpx2.AsyncClient) -> httpx2.Response:
         return await asyncio.wait_for(made.post("/rerank", json={**ASKED, "timeout": 0.2, "stream": stream}), 10)
 
-    with monkeypatch.context() as patched:
-        patched.setattr(model.engine, "label_logits", waiting)
-        try:
-            reply = asked(service, work)
-        finally:
-            go.set()
+    with held_scores(service):
+        reply = asked(service, work)
     assert (events_of(reply.text)[-1][1]["status"] if stream else reply.status_code) == 504
     assert not service.desk.entries and post(service, "/rerank", ASKED).status_code == 200
 
