@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from html import unescape
 from typing import Any
 from urllib.parse import urlsplit
 
 from bs4 import BeautifulSoup
+from bs4.element import NavigableString, Tag
 from markdownify import ATX, MarkdownConverter
 
 # Longer runs of blanks have no meaning, and take markdownify's expressions quadratic time.
@@ -24,12 +26,9 @@ def html_to_text(html: str, *, site: str = "") -> str:
     bring post ids into the text.
     """
     # Wrapped in an element, because Beautiful Soup warns of markup that looks like a file name or an address.
-    soup = BeautifulSoup(f"<div>{html}</div>", "lxml")
-    for long in soup.find_all(string=_LONG_BLANKS):
-        # Comments stay comments.
-        long.replace_with(type(long)(_LONG_BLANKS.sub(" " * _MOST_BLANKS, long)))
+    soup = BeautifulSoup(f"<div>{html}</div>", "lxml", element_classes={Tag: _Element})
     try:
-        text: str = _Converter(site).convert_soup(soup)
+        text: str = _converter(site).convert_soup(soup)
     except RecursionError:
         # Elements nested hundreds deep carry no layout worth keeping.
         text = soup.get_text(" ")
@@ -48,6 +47,15 @@ def plain_text(html: str) -> str:
     return unescape(_ELEMENT.sub(" ", _INLINE.sub("", html[:ends])) + html[ends:])
 
 
+class _Element(Tag):
+    """An element that finds a parent by its name without Beautiful Soup's filters: markdownify asks each one for it."""
+
+    def find_parent(self, name: Any = None, *rest: Any, **more: Any) -> Tag | None:
+        if not isinstance(name, str) or rest or more:
+            return super().find_parent(name, *rest, **more)
+        return next((parent for parent in self.parents if parent.name == name), None)
+
+
 class _Converter(MarkdownConverter):
     """Markdown without emphasis, escapes and image addresses."""
 
@@ -60,6 +68,14 @@ class _Converter(MarkdownConverter):
             escape_underscores=False,
         )
         self._site = site.lower()
+
+    def process_text(self, el: NavigableString, parent_tags: set[str] | None = None) -> str:
+        if _LONG_BLANKS.search(el):
+            shorter = NavigableString(_LONG_BLANKS.sub(" " * _MOST_BLANKS, el))
+            el.replace_with(shorter)
+            el = shorter
+        text: str = super().process_text(el, parent_tags)  # type: ignore[misc]
+        return text
 
     def convert_a(self, el: Any, text: str, parent_tags: set[str]) -> str:
         address = str(el.get("href") or "").strip()
@@ -76,6 +92,12 @@ class _Converter(MarkdownConverter):
 
     def convert_sub(self, el: Any, text: str, parent_tags: set[str]) -> str:
         return f"_{text}" if text.strip() else text
+
+
+@lru_cache
+def _converter(site: str) -> _Converter:
+    """A site's converter, which remembers how each kind of element is converted."""
+    return _Converter(site)
 
 
 def _leads_elsewhere(address: str, site: str) -> bool:
