@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import socket
 import sys
@@ -46,6 +47,9 @@ def serve(setup: Setup, host: str, port: int) -> None:
         sys.setswitchinterval(_SWITCH_SECONDS)
         service = Service(setup)
         service.warm_up()
+        # A full collection stops all threads while it walks every object: half a second for those of the libraries.
+        gc.collect()
+        gc.freeze()
         config = uvicorn.Config(
             make_app(service),
             log_config=None,

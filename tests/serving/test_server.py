@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import math
 import re
 import shutil
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -18,6 +20,7 @@ from typing import Any, cast
 
 import httpx2
 import pytest
+import uvicorn
 
 from interank import Reranker
 from interank.artifact import open_artifact
@@ -26,6 +29,7 @@ from interank.serving.app import make_app
 from interank.serving.keys import Keys
 from interank.serving.limits import Limits
 from interank.serving.opening import Models, Opened
+from interank.serving.server import serve
 from interank.serving.service import Service, Setup
 from interank.tasks.ranker_settings import RankerSettings
 from interank.types import Query
@@ -474,6 +478,26 @@ def test_what_is_beyond_its_capacity_is_refused_while_the_rest_is_computed(
     replies = asked(service, work)
     assert sorted(reply.status_code for reply in replies) == [200] * 2 + [503] * 6
     assert all(int(reply.headers["retry-after"]) >= 1 for reply in replies if reply.status_code == 503)
+
+
+def test_collecting_garbage_holds_no_request_up(tiny_adapter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    took: list[float] = []
+
+    def run(*_: Any, **__: Any) -> None:
+        begun = time.monotonic()
+        gc.collect()
+        took.append(time.monotonic() - begun)
+
+    monkeypatch.setattr(uvicorn.Server, "run", run)
+    switching = sys.getswitchinterval()
+    # As in a process of the server's own, whose objects nothing has frozen yet.
+    gc.unfreeze()
+    try:
+        serve(Setup(Opened(RankerSettings(str(tiny_adapter)), names=("judge",))), "127.0.0.1", 0)
+    finally:
+        gc.freeze()
+        sys.setswitchinterval(switching)
+    assert took[0] < 0.05
 
 
 def test_a_server_that_drains_refuses_and_says_that_it_is_not_ready(service: Service) -> None:
