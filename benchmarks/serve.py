@@ -4,10 +4,11 @@ python benchmarks/serve.py MODEL [--clients 1,8,32] [--seconds 20] [--rounds 5] 
     [--against vllm|URL] [--json FILE]
 
 A server is started on MODEL. Each client asks for rankings of so many documents, one request after the other, of texts
-made from a seed. "One at a time" is `Reranker` in this process, request by request, on the same texts. With `--against`
-the same model, a merged judge, on `vllm serve` (http://HOST:PORT/v1, or `vllm`, which starts one in float32) is asked
-for the labels' log-probabilities through /v1/completions, by as many clients, with prompts of interank: a request a
-ranking. All take turns, so many seconds each, round by round: speeds are medians of the rounds, ratios those of the
+made from a seed. "One at a time" is `serve_alone.py`, a service without a scheduler: FastAPI in front of a `Reranker`,
+behind a lock, asked by as many clients. With `--against` the same model, a merged judge, on `vllm serve`
+(http://HOST:PORT/v1, or `vllm`, which starts one in float32) is asked for the labels' log-probabilities through
+/v1/completions, by as many clients, with prompts of interank: a request a ranking. All take turns, so many seconds
+each, round by round, in the other order every second round: speeds are medians of the rounds, ratios those of the
 rounds' ratios; waits are of the requests of all rounds.
 Before anything is timed, the first rankings' scores are held to those of `Reranker`, relative or absolute: the server's
 to 1e-5, vLLM's, which computes by other kernels, to 1e-3.
@@ -26,7 +27,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -59,12 +60,12 @@ class Expected:
     def __init__(self, model: str, documents: int) -> None:
         from interank import Reranker
 
-        self.reranker, self._documents = Reranker(model), documents
+        self._reranker, self._documents = Reranker(model), documents
         self._scores = {seed: self._said(seed) for seed in range(_HELD)}
 
     def _said(self, seed: int) -> list[float]:
         body = asked(seed, self._documents)
-        said = {int(item.doc_id): item.score for item in self.reranker.rank(body["query"], body["documents"])}
+        said = {int(item.doc_id): item.score for item in self._reranker.rank(body["query"], body["documents"])}
         return [said[place] for place in range(self._documents)]
 
     def hold(self, what: str, scores: Callable[[int], list[float]], most: float) -> dict[str, Any]:
@@ -138,8 +139,8 @@ def compared(sides: Sequence[Side], clients: int, options: argparse.Namespace) -
     for each in sides:
         each.speeds, each.took, each.used = [], [], 0.0
     for turn in range(options.rounds):
-        for side in sides:
-            side.measure(1 if side.name == ALONE else clients, options.seconds, options.documents, 100 * turn)
+        for side in sides if turn % 2 == 0 else reversed(sides):
+            side.measure(clients, options.seconds, options.documents, 100 * turn)
     server = next(side for side in sides if side.name == SERVER)
     for side in sides:
         row = {"what": side.name, "clients": clients, **side.row(options.documents)}
@@ -158,28 +159,37 @@ def waits(took: Sequence[float]) -> dict[str, float]:
     return {f"p{p}": round(cuts[p - 1], 3) for p in (50, 95, 99) if p == 50 or len(took) * (100 - p) >= 100}
 
 
-class Server:
-    """`interank serve` of the model, asked over HTTP."""
+class Asking:
+    """Asks a server at an address for rankings of a number of documents."""
+
+    def __init__(self, url: str, documents: int) -> None:
+        self.url, self._documents = url, documents
+        self._http = httpx2.Client(timeout=None, limits=httpx2.Limits(max_connections=64))
+
+    def reply(self, seed: int, documents: int | None = None) -> httpx2.Response:
+        """The reply to a seed's request."""
+        body = asked(seed, documents or self._documents)
+        return self._http.post(f"{self.url}/rerank", json=body).raise_for_status()
+
+    def scores(self, seed: int) -> list[float]:
+        """The scores of a seed's documents."""
+        said = {item["index"]: item["raw_score"] for item in self.reply(seed).json()["results"]}
+        return [said[place] for place in range(self._documents)]
+
+
+class Server(Asking):
+    """`interank serve` of the model."""
 
     def __init__(self, options: argparse.Namespace, folder: Path) -> None:
         self._options, self._folder = options, folder
         step = ("--step-tokens", str(options.step_tokens)) if options.step_tokens else ()
         self._settings = ("--quiet", "--limits", "wait_seconds=100000,timeout=100000", *step)
         self.running = Running(options.model, folder, *self._settings)
-        self._http = httpx2.Client(timeout=None, limits=httpx2.Limits(max_connections=64))
+        super().__init__(self.running.url, options.documents)
 
-    def ask(self, seed: int, documents: int | None = None) -> float:
+    def waited(self, seed: int, documents: int) -> float:
         """The seconds that a request waited for its first step."""
-        body = asked(seed, documents or self._options.documents)
-        reply = self._http.post(f"{self.running.url}/rerank", json=body).raise_for_status()
-        return float(reply.headers["x-queue-time"]) / 1000
-
-    def scores(self, seed: int) -> list[float]:
-        """The scores of a seed's documents."""
-        body = asked(seed, self._options.documents)
-        reply = self._http.post(f"{self.running.url}/rerank", json=body).raise_for_status().json()
-        said = {item["index"]: item["raw_score"] for item in reply["results"]}
-        return [said[place] for place in range(self._options.documents)]
+        return float(self.reply(seed, documents).headers["x-queue-time"]) / 1000
 
     def killed_and_started(self) -> float:
         """The seconds from a start after `kill -9` until it is ready."""
@@ -236,41 +246,39 @@ def beside(ask: Callable[[int, int], float], metrics: str) -> dict[str, Any]:
 
 
 @contextmanager
-def started_vllm(model: str, patience: float = 600.0) -> Iterator[str]:
-    """A `vllm serve` of the model while it is asked: where."""
-    from interank.tasks.sources import find_source
-
-    port = free_port()
-    arguments = [
-        "serve",
-        str(find_source(model).files.folder),
-        "--dtype",
-        "float32",
-        "--enforce-eager",
-        "--uvicorn-log-level",
-        "warning",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-    ]
-    settings = {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR", "VLLM_CPU_KVCACHE_SPACE": "2"}
+def ready(url: str, command: Sequence[str], environment: Mapping[str, str], patience: float = 600.0) -> Iterator[int]:
+    """A process while it answers at the address: its number."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.support.vllm_command", *arguments],
-        env=os.environ | {"PYTHONPATH": str(ROOT), "VLLM_CPU_OMP_THREADS_BIND": "nobind"} | settings,
+        [sys.executable, *command],
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
         start_new_session=True,
     )
     try:
         end = time.monotonic() + patience
-        while not answers(f"http://127.0.0.1:{port}/health"):
+        while not answers(url):
             if process.poll() is not None or time.monotonic() > end:
-                raise SystemExit("vllm serve did not start; what it said is above")
+                raise SystemExit(f"{' '.join(command[:3])} did not start; what it said is above")
             time.sleep(0.5)
-        yield f"http://127.0.0.1:{port}/v1"
+        yield process.pid
     finally:
-        # With the engine that it started.
+        # With what it started.
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+@contextmanager
+def started_vllm(model: str) -> Iterator[str]:
+    """A `vllm serve` of the model while it is asked: where."""
+    from interank.tasks.sources import find_source
+
+    port = free_port()
+    arguments = ["serve", str(find_source(model).files.folder), "--dtype", "float32", "--enforce-eager"]
+    arguments += ["--uvicorn-log-level", "warning", "--host", "127.0.0.1", "--port", str(port)]
+    settings = {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR", "VLLM_CPU_KVCACHE_SPACE": "2"}
+    settings |= {"VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+    url = f"http://127.0.0.1:{port}"
+    with ready(f"{url}/health", ["-m", "tests.support.vllm_command", *arguments], settings):
+        yield f"{url}/v1"
 
 
 def by_vllm(model: str, documents: int, url: str) -> Callable[[int], list[float]]:
@@ -328,18 +336,18 @@ def main() -> None:
 def figures(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Rows of what was measured."""
     expected = Expected(options.model, options.documents)
-
-    def alone(seed: int) -> None:
-        body = asked(seed, options.documents)
-        expected.reranker.rank(body["query"], body["documents"])
-
     with ExitStack() as stack:
         server = Server(options, Path(stack.enter_context(tempfile.TemporaryDirectory())))
         stack.callback(lambda: server.running.end())
         yield expected.hold(SERVER, server.scores, 1e-5)
+        port = free_port()
+        command = [str(ROOT / "benchmarks" / "serve_alone.py"), options.model, str(port)]
+        pid = stack.enter_context(ready(f"http://127.0.0.1:{port}/health", command, {}))
+        alone = Asking(f"http://127.0.0.1:{port}", options.documents)
+        yield expected.hold(ALONE, alone.scores, 1e-5)
         sides = [
-            Side(ALONE, alone, processor(os.getpid())),
-            Side(SERVER, server.ask, processor(server.running.process.pid)),
+            Side(ALONE, alone.scores, processor(pid)),
+            Side(SERVER, server.scores, processor(server.running.process.pid)),
         ]
         if options.against:
             start = options.against == "vllm"
@@ -349,7 +357,7 @@ def figures(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             sides.append(Side("vllm serve", scores))
         for clients in options.clients:
             yield from compared(sides, clients, options)
-        yield beside(server.ask, f"{server.running.url}/metrics")
+        yield beside(server.waited, f"{server.url}/metrics")
         seconds = server.killed_and_started()
         yield {"what": "killed with -9 and started again", "ready_s": round(seconds, 1)}
 
