@@ -1,4 +1,4 @@
-"""Shards on Ray: a worker is killed, then the driver; the end is a whole run's, and little is asked twice."""
+"""Shards on Ray: a worker, the driver or both are killed; nothing is lost, and what was in flight is asked again."""
 
 from __future__ import annotations
 
@@ -67,7 +67,19 @@ def killed(driver: subprocess.Popen[Any]) -> None:
     assert not alive, "workers go on without their driver"
 
 
-def test_killed_worker_and_driver_lose_nothing_and_shards_by_hand_are_the_same(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("victims", "most"),
+    [
+        # Each of the two workers has half of what may be in flight, and the driver's end is that of both.
+        (("worker",), IN_FLIGHT // 2),
+        (("driver",), IN_FLIGHT),
+        (("worker", "driver"), IN_FLIGHT // 2 + IN_FLIGHT),
+    ],
+    ids=["worker", "driver", "worker then driver"],
+)
+def test_a_kill_loses_nothing_and_repeats_at_most_what_was_in_flight(
+    victims: tuple[str, ...], most: int, tmp_path: Path
+) -> None:
     teacher = CountingTeacher(0.05)
     stub = Stub(teacher)
     with serving(stub):
@@ -79,24 +91,33 @@ def test_killed_worker_and_driver_lose_nothing_and_shards_by_hand_are_the_same(t
         out = tmp_path / "out"
         line = command("generate", recipe, out, f"pairs={pairs}", "--shards", "4", "--executor", "ray")
         line += ["--workers", "2"]
-        with started(line) as driver:
+        said = tmp_path / "said"
+        with said.open("w") as file, started(line, stderr=file) as driver:
             until(lambda: teacher.times >= 15)
-            until(lambda: bool(judging(driver)))
-            judging(driver)[0].kill()
+            if "worker" in victims:
+                until(lambda: bool(judging(driver)))
+                judging(driver)[0].kill()
             before = teacher.times
-            until(lambda: teacher.times >= before + 25)
-            killed(driver)
-        at_kill = teacher.times
-        assert at_kill < 100, "the driver was killed in the middle"
-        with started([*line, "--resume"], stderr=subprocess.PIPE) as driver:
-            _, error = driver.communicate(timeout=PATIENCE)
-            assert driver.returncode == 0, error.decode()
+            if "driver" in victims:
+                until(lambda: teacher.times >= before + 25)
+                killed(driver)
+            else:
+                ended(driver, said)
+        at_end = teacher.times
+        if "driver" in victims:
+            assert at_end < 100, "the driver was killed in the middle"
+            with said.open("w") as file, started([*line, "--resume"], stderr=file) as driver:
+                ended(driver, said)
         repeats = teacher.times - len(teacher.asked)
         print(f"{teacher.times} requests, {repeats} repeats")
-        # Each of the two workers has half of what may be in flight.
-        assert repeats <= IN_FLIGHT // 2 + IN_FLIGHT
+        assert repeats <= most
         whole = generate.run(load(recipe, pairs), tmp_path / "whole")
         assert digests(out) == digests(whole.path)
+
+
+def ended(driver: subprocess.Popen[Any], said: Path) -> None:
+    driver.wait(PATIENCE)
+    assert driver.returncode == 0, said.read_text()
 
 
 def load(recipe: Path, pairs: Path) -> GenerateRecipe:
