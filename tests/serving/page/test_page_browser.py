@@ -337,7 +337,7 @@ def test_the_copied_requests_ask_the_same(shown: Opened, server: Answering, tmp_
     assert done.stdout.startswith("1 0.94")
     subprocess.run(["sh", "-c", copied["curl"]], env=environment, capture_output=True, check=True)
     assert server.asked == [expected, expected]
-    # Cohere's SDK is told alone here; tests/contracts/clients runs it.
+    # Cohere's SDK is told alone here; tests/contracts/clients/test_page_code.py runs it.
     code = compile(copied["cohere"], "copied", "exec")
     assert {"cohere", "ClientV2", "rerank"} <= {*code.co_names}
     assert all(
