@@ -15,6 +15,9 @@ from interank.wording import counted
 AnyText = str | dict[str, Any]
 """A text, or an object with `text` and optionally `title`."""
 Count = Annotated[int, Field(ge=0)]
+# What `some` and `texts` refuse, for the schema alone: the refusal has words of ours.
+Query = Annotated[str, Field(json_schema_extra={"minLength": 1, "pattern": r"\S"})]
+_SOME: dict[str, Any] = {"minItems": 1}
 
 # Keys of other servers that would change what is read, and do not here; clients send 0 or -1 for "not at all".
 _IGNORED = ("max_chunks_per_doc", "max_tokens_per_query", "truncate_prompt_tokens")
@@ -47,8 +50,8 @@ class Body(BaseModel):
 class Rerank(Body):
     """Cohere v1 and v2, Jina, vLLM, LiteLLM, Infinity, Voyage and SGLang: one query and its documents."""
 
-    query: str
-    documents: list[AnyText] | str
+    query: Query
+    documents: Annotated[list[AnyText], Field(json_schema_extra=_SOME)] | str
     model: str | None = None
     top_n: Count | None = None
     top_k: Count | None = None
@@ -92,8 +95,8 @@ class TeiRerank(Body):
 
     lists: ClassVar[tuple[str, ...]] = ("texts",)
 
-    query: str
-    texts: list[str]
+    query: Query
+    texts: Annotated[list[str], Field(json_schema_extra=_SOME)]
     raw_scores: bool | None = None
     return_text: bool | None = None
     truncate: bool | None = None
@@ -117,13 +120,19 @@ class Passage(BaseModel):
     text: str
 
 
+class Question(BaseModel):
+    """A query as NIM's clients send it."""
+
+    text: Query
+
+
 class NimRanking(Body):
     """NVIDIA's NIM."""
 
     lists: ClassVar[tuple[str, ...]] = ("passages",)
 
-    query: Passage
-    passages: list[Passage]
+    query: Question
+    passages: Annotated[list[Passage], Field(json_schema_extra=_SOME)]
     model: str | None = None
     truncate: str | None = None
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from interank.serving.bodies import AnyText, Body, some, texts
+from interank.serving.bodies import AnyText, Body, Query, some, texts
 from interank.serving.requests import Refusal, RerankRequest
 
 
 class Explain(Body):
     """A query, and one or several documents."""
 
-    query: str
+    query: Query
     document: AnyText | None = None
     documents: list[AnyText] | None = None
     model: str | None = None

@@ -323,6 +323,10 @@ def test_models_health_figures_and_schema_are_told(service: Service) -> None:
     assert {"/v2/rerank", "/score", "/v1/ranking", "/voyage/v1/rerank", "/v1/explain"} <= schema["paths"].keys()
     assert {"Rerank", "Load"} <= schema["components"]["schemas"].keys()
     assert "requestBody" in schema["paths"]["/v1/adapters"]["post"]
+    # Who draws requests from it draws some that are ranked.
+    for body in ("Rerank", "TeiRerank", "Explain", "Question"):
+        query = schema["components"]["schemas"][body]["properties"]["text" if body == "Question" else "query"]
+        assert query["minLength"] == 1 and not re.search(query["pattern"], " \n") and re.search(query["pattern"], " a")
     for path, methods in schema["paths"].items():
         for said in methods.values():
             assert {each["name"] for each in said.get("parameters", [])} == set(re.findall(r"{(\w+)}", path)), path
