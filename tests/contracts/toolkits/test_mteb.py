@@ -85,7 +85,7 @@ def test_mteb_and_interank_evaluate_alike(
         score = found.task_results[0].scores["standard"][0]["ndcg_at_10"]
         assert score == pytest.approx(own, abs=5e-5), type(model)
     query = first_stage.read_text().split()[0]
-    for line, why in (("q Q0 d 1 1.0 x", "found no query"), (f"{query} Q0 d 1 1.0 x", "document 'd' is not")):
+    for line, why in (("q Q0 d 1 1.0 x", "has no query of"), (f"{query} Q0 d 1 1.0 x", "document 'd' is not")):
         (tmp_path / "other.trec").write_text(line + "\n")
         with pytest.raises(InputError, match=why):
             with_candidates(task(), tmp_path / "other.trec")
