@@ -21,6 +21,7 @@ from interank.engines.pairs import Pair, PairEncoder
 from interank.engines.soundness import require_scores
 from interank.engines.transformers import reading
 from interank.engines.tree.probe import tree_runner
+from interank.engines.tree.runner import TreeRunner
 from interank.engines.use import read_head
 from interank.errors import ArtifactError, InputError
 from interank.settings import PromptSettings, Quantisation
@@ -84,23 +85,12 @@ class RewardAdapter:
         ]
         distinct = list({pair.ids: pair for pair in pairs}.values())
         with self._reading(), torch.inference_mode():
-            texts, states = zip(*self._states(distinct), strict=True)
+            texts, states = zip(*end_states(self.model, self._runner, self.encoder, distinct), strict=True)
             values: list[float] = (torch.stack(states).float() @ self._weight[0]).tolist()
         logits = dict(zip(texts, values, strict=True))
         scores = [logits[pair.ids] for pair in pairs]
         require_scores(scores)
         return scores
-
-    def _states(self, pairs: Sequence[Pair]) -> Iterator[tuple[tuple[int, ...], torch.Tensor]]:
-        budget = budget_of(self.model)
-        if self._runner is not None:
-            yield from self._runner.states([pair.ids for pair in pairs], budget)
-            return
-        backbone = self.model.get_base_model().base_model
-        for places in batches(pairs, self.encoder.settings, budget.tokens):
-            own = [pairs[place] for place in places]
-            read = states_at(backbone, self.encoder.batch(own, self.model.device))
-            yield from zip((pair.ids for pair in own), read, strict=True)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -108,6 +98,21 @@ class RewardAdapter:
         with _as_before(self.model):
             self.model.set_adapter(self._name, inference_mode=True)
             yield
+
+
+def end_states(
+    model: Any, runner: TreeRunner | None, encoder: PairEncoder, pairs: Sequence[Pair]
+) -> Iterator[tuple[tuple[int, ...], torch.Tensor]]:
+    """The last layer's state at the end of each different pair; shared beginnings are read once, given a runner."""
+    budget = budget_of(model)
+    if runner is not None:
+        yield from runner.states([pair.ids for pair in pairs], budget)
+        return
+    whole = model.get_base_model() if isinstance(model, PeftModel) else model
+    for places in batches(pairs, encoder.settings, budget.tokens):
+        own = [pairs[place] for place in places]
+        read = states_at(whole.base_model, encoder.batch(own, model.device))
+        yield from zip((pair.ids for pair in own), read, strict=True)
 
 
 def open_reward(place: Path, base: str | None = None, *, quantisation: Quantisation = "none") -> RewardAdapter:

@@ -15,15 +15,19 @@ from safetensors.torch import load_file
 
 from interank.artifact import Artifact, open_artifact
 from interank.engines.adapters import ADAPTER_WEIGHTS
+from interank.engines.heads import Head, scores
 from interank.engines.models import find_model
 from interank.engines.reward_adapter import HEAD, Explanation, open_reward
+from interank.engines.transformers import reading
 from interank.errors import ArtifactError, InputError, RecipeError
 from interank.explanations import read_explanations
 from interank.recipe import load_recipe
 from interank.stages import reward
 from interank.stages.watch import page as watched_page
 from interank.tasks.head.reward_model.figures import HeldOutScores, key_of
+from interank.tasks.head.reward_model.inputs import compared_rows
 from interank.tasks.head.reward_model.training_data import RewardTrainingData
+from interank.types import Document, Query
 from tests.support.marked_explanations import (
     READING,
     artifact_of,
@@ -67,6 +71,26 @@ def test_scores_on_the_causal_model_are_those_of_the_training(made: Artifact, ex
     share = sum(better > worse for better, worse in pairs) / len(pairs)
     assert told["pairs"] == len(pairs)
     assert told["accuracy"]["trained"]["mean"] == pytest.approx(share)
+
+
+def test_held_out_explanations_of_a_document_are_read_behind_one_beginning(tiny_folder: Path, explained: Path) -> None:
+    recipe = recipe_of(tiny_folder, explained)
+    train, held_out = compared_rows(recipe, explained)
+    data = RewardTrainingData(recipe, find_model(recipe.student), train)
+    model = data.model("none")
+    read: list[int] = []
+    words = model.get_base_model().get_input_embeddings()
+    counting = words.register_forward_hook(lambda _, given, __: read.append(given[0].numel()))
+    found = data.scores(model, held_out)
+    counting.remove()
+    pairs = [
+        data.encoder.pair(Query(row.query_id, row.query), Document(row.doc_id, row.document), row.explanation)
+        for row in held_out
+    ]
+    assert sum(read) < 0.6 * sum(len(pair.ids) for pair in pairs)
+    with reading(model):
+        alone = scores(Head(model, data.encoder), pairs).tolist()
+    assert [found[key_of(row)] for row in held_out] == pytest.approx(alone, abs=1e-5)
 
 
 def test_report_and_card_tell_systems_kinds_and_what_was_left_out(made: Artifact) -> None:

@@ -17,8 +17,9 @@ from interank.errors import TrainingError
 
 log = logging.getLogger(__name__)
 
-# Tests compare these families with plain forward passes at every size.
-_KNOWN = frozenset(f"{name}ForCausalLM" for name in ("Llama", "Mistral", "Qwen2", "Qwen3", "SmolLM3", "Gemma3"))
+# Tests compare these families with plain forward passes at every size. A head of one number stands on the same layers.
+_FAMILIES = ("Llama", "Mistral", "Qwen2", "Qwen3", "SmolLM3", "Gemma3")
+_KNOWN = frozenset(f"{name}For{what}" for name in _FAMILIES for what in ("CausalLM", "SequenceClassification"))
 # Tolerances as shares of the largest logit; a fault is as large as the logits themselves.
 _NEAR = {torch.float32: 1e-3}
 _NEAR_ROUNDED = 0.1
@@ -30,7 +31,10 @@ def tree_runner(model: Any) -> TreeRunner | None:
         return None
     runner = TreeRunner(model)
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    if type(base).__name__ not in _KNOWN and (why := _fault(runner)):
+    if type(base).__name__ in _KNOWN:
+        return runner
+    why = _fault(runner) if base.get_output_embeddings() is not None else "it has no logits of tokens to be tried by"
+    if why:
         log.info("%s reads prompts without a tree, which is slower: %s", type(base).__name__, why)
         return None
     return runner

@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
 
 from interank.engines.adapters import ADAPTER_WEIGHTS
-from interank.engines.heads import Head, scores
 from interank.engines.models import PEFT, ModelFiles, load_tokenizer
 from interank.engines.pairs import Pair, PairEncoder
-from interank.engines.reward_adapter import HEAD, WEIGHT
+from interank.engines.reward_adapter import HEAD, WEIGHT, end_states
+from interank.engines.soundness import require_scores
 from interank.engines.transformers import reading
+from interank.engines.tree.probe import tree_runner
 from interank.engines.use import save_head
 from interank.errors import InputError
 from interank.explanations import ExplanationRow
@@ -76,9 +78,15 @@ class RewardTrainingData:
         return train(model, self.encoder, learned, settings, folder=folder)
 
     def scores(self, model: PeftModel, rows: Sequence[ExplanationRow]) -> dict[str, float]:
-        """The current model's scores of explanations, by `key_of` each."""
-        with reading(model):
-            values = scores(Head(model, self.encoder), [self._pair(row) for row in rows]).tolist()
+        """The current model's scores of explanations, by `key_of` each; what they begin with in common is read once."""
+        pairs = [self._pair(row) for row in rows]
+        distinct = list({pair.ids: pair for pair in pairs}.values())
+        with reading(model), torch.inference_mode():
+            read = dict(end_states(model, tree_runner(model), self.encoder, distinct))
+            head = model.get_base_model().score
+            states = torch.stack([read[pair.ids] for pair in pairs])
+            values = head(states.to(next(head.parameters()).dtype))[:, 0].float().tolist()
+        require_scores(values)
         return dict(zip(map(key_of, rows), values, strict=True))
 
     def save(self, model: PeftModel, folder: Path) -> None:
