@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import socket
 import sys
@@ -47,9 +46,6 @@ def serve(setup: Setup, host: str, port: int) -> None:
         sys.setswitchinterval(_SWITCH_SECONDS)
         service = Service(setup)
         service.warm_up()
-        # A full collection stops all threads while it walks every object: half a second for those of the libraries.
-        gc.collect()
-        gc.freeze()
         config = uvicorn.Config(
             make_app(service),
             log_config=None,

@@ -9,7 +9,6 @@ import logging
 import math
 import re
 import shutil
-import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -20,7 +19,6 @@ from typing import Any, cast
 
 import httpx2
 import pytest
-import uvicorn
 
 from interank import Reranker
 from interank.artifact import open_artifact
@@ -29,7 +27,6 @@ from interank.serving.app import make_app
 from interank.serving.keys import Keys
 from interank.serving.limits import Limits
 from interank.serving.opening import Models, Opened
-from interank.serving.server import serve
 from interank.serving.service import Service, Setup
 from interank.tasks.ranker_settings import RankerSettings
 from interank.types import Query
@@ -484,23 +481,27 @@ def test_what_is_beyond_its_capacity_is_refused_while_the_rest_is_computed(
     assert all(int(reply.headers["retry-after"]) >= 1 for reply in replies if reply.status_code == 503)
 
 
-def test_collecting_garbage_holds_no_request_up(tiny_adapter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_collecting_garbage_holds_no_request_up(tiny_adapter: Path) -> None:
+    made, messages = served(tiny_adapter), iter(["lifespan.startup", "lifespan.shutdown"])
     took: list[float] = []
 
-    def run(*_: Any, **__: Any) -> None:
-        begun = time.monotonic()
-        gc.collect()
-        took.append(time.monotonic() - begun)
+    async def receive() -> dict[str, Any]:
+        return {"type": next(messages)}
 
-    monkeypatch.setattr(uvicorn.Server, "run", run)
-    switching = sys.getswitchinterval()
+    async def send(message: Any) -> None:
+        assert message["type"] in ("lifespan.startup.complete", "lifespan.shutdown.complete"), message
+        if message["type"] == "lifespan.startup.complete":
+            begun = time.monotonic()
+            gc.collect()
+            took.append(time.monotonic() - begun)
+
     # As in a process of the server's own, whose objects nothing has frozen yet.
     gc.unfreeze()
     try:
-        serve(Setup(Opened(RankerSettings(str(tiny_adapter)), names=("judge",))), "127.0.0.1", 0)
+        asyncio.run(make_app(made)({"type": "lifespan", "asgi": {"version": "3.0"}}, receive, send))
     finally:
         gc.freeze()
-        sys.setswitchinterval(switching)
+        made.close()
     assert took[0] < 0.05
 
 
