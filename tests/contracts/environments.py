@@ -5,16 +5,19 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
 import venv
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from interank.engines.models import cache_dir
 from tests.contracts.clients.expectations import Served, serving
+from tests.contracts.presence import MADE_FOR
 
 # A toolkit's packages, and the tests that need them; what interank itself needs is taken from this environment.
 TOOLKITS: dict[str, tuple[str, str]] = {
@@ -45,6 +48,8 @@ CLIENTS: dict[str, str] = {
     # A server, which asks nothing itself.
     "granian": "granian>=2.8",
 }
+# Programs that tests of clients run; those of the code that the server's page gives to copy need the first two.
+PROGRAMS = {"cohere": ("node", "curl"), "cohere-5": ("node", "curl"), "npm": ("npm", "node")}
 _TESTS = Path(__file__).parent
 
 
@@ -79,18 +84,48 @@ def _make(folder: Path, python: Path, package: str) -> None:
     subprocess.run([*pip, *package.split()], check=True)
 
 
+def names_of(packages: str) -> list[str]:
+    """The names in a list of packages; npm stands before each of those for Node."""
+    first, *others = packages.split()
+    if first == "npm":
+        return [f"npm {each}" for each in others]
+    return [re.split("[<>=!~]", each)[0] for each in (first, *others) if not each.startswith("-")]
+
+
+def verdict(asked: Sequence[str], failed: Sequence[str], lacking: Mapping[str, Sequence[str]]) -> str:
+    """What came of the toolkits and clients that were asked, and what was not asked for want of a program."""
+    told = [f"failed: {', '.join(failed)}"] if failed else []
+    for name, programs in lacking.items():
+        part = f"code of the server's page in {name}" if name in asked else name
+        told.append(f"not asked: {part}, since {' and '.join(programs)} cannot be found")
+    passed = [name for name in asked if name not in failed]
+    if not told:
+        return "all of them agree with interank"
+    return "; ".join([*told, *([f"the tests of {', '.join(passed)} passed"] if passed else [])])
+
+
 def main() -> int:
-    """Every toolkit and client asked for; 1 if the tests of one fail."""
+    """Every toolkit and client asked for; 1 if the tests of one fail, or none of one can be run."""
     parser = argparse.ArgumentParser(description=__doc__)
     every = [*TOOLKITS, *CLIENTS]
     parser.add_argument("name", nargs="*", choices=[[], *every], help="toolkits and clients; all where none is named")
     names = parser.parse_args().name or every
-    failed = [name for name in names if name in TOOLKITS and not _toolkit_passes(name)]
-    if clients := [name for name in names if name in CLIENTS]:
+    lacking = {name: lacks for name in names if (lacks := _lacking(name))}
+    asked = [name for name in names if name not in lacking or not _of_node(name)]
+    failed = [name for name in asked if name in TOOLKITS and not _toolkit_passes(name)]
+    if clients := [name for name in asked if name in CLIENTS]:
         with serving() as served:
             failed += [name for name in clients if not _client_passes(name, served)]
-    print(f"failed: {', '.join(failed)}" if failed else "all of them agree with interank")
-    return int(bool(failed))
+    print(verdict(asked, failed, lacking))
+    return int(bool(failed) or asked != names)
+
+
+def _lacking(name: str) -> list[str]:
+    return [program for program in PROGRAMS.get(name, ()) if shutil.which(program) is None]
+
+
+def _of_node(name: str) -> bool:
+    return CLIENTS.get(name, "").startswith("npm ")
 
 
 def _toolkit_passes(name: str) -> bool:
@@ -101,10 +136,7 @@ def _toolkit_passes(name: str) -> bool:
 def _client_passes(name: str, served: Served) -> bool:
     # Several clients leave their sockets open, which pytest finds when it ends.
     more = {"INTERANK_SERVED": json.dumps(asdict(served)), "PYTEST_ADDOPTS": "-W ignore::ResourceWarning"}
-    if CLIENTS[name].startswith("npm "):
-        if shutil.which("npm") is None:
-            print("== npm: is not installed; its clients were not asked", flush=True)
-            return True
+    if _of_node(name):
         more["NODE_PATH"] = str(cache_dir() / "contracts" / name / "node_modules")
     return _passes(name, CLIENTS[name], [_TESTS / "clients"], more)
 
@@ -113,7 +145,8 @@ def _passes(name: str, package: str, tests: list[Path], more: dict[str, str]) ->
     print(f"== {name}: {package}", flush=True)
     python = environment(name, package)
     command = [str(python), "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", *map(str, tests)]
-    return not subprocess.run(command, env=os.environ | more | {"PYTHONPATH": str(Path.cwd())}, check=False).returncode
+    given = {"PYTHONPATH": str(Path.cwd()), MADE_FOR: json.dumps(["interank", *names_of(package)])}
+    return not subprocess.run(command, env=os.environ | more | given, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ class Client:
 
     name: str
     needs: str
-    """The module that is there where it is installed; of packages for Node, npm and the package."""
+    """Its package; before that of one for Node stands npm."""
     ask: Ask
     error: str
     """The class of what it raises, or one that this class is made of."""
@@ -210,43 +210,43 @@ _COHERE, _VOYAGE, _RUNTIME = "cohere.core.api_error.ApiError", "voyageai.error.V
 _LITELLM, _NPM = "openai.OpenAIError", f"{__name__}.NpmError"
 
 CLIENTS = (
-    Client("http", "json", _http, "urllib.error.HTTPError", heard=False),
+    Client("http", "interank", _http, "urllib.error.HTTPError", heard=False),
     Client("cohere v1", "cohere", _cohere("Client"), _COHERE),
     Client("cohere v2", "cohere", _cohere("ClientV2"), _COHERE),
-    Client("langchain cohere", "langchain_cohere", _langchain(_langchain_cohere), _COHERE),
+    Client("langchain cohere", "langchain-cohere", _langchain(_langchain_cohere), _COHERE),
     Client(
         "langchain nvidia",
-        "langchain_nvidia_ai_endpoints",
+        "langchain-nvidia-ai-endpoints",
         _langchain(_langchain_nvidia),
         "builtins.Exception",
         raw=True,
     ),
-    Client("llama-index cohere", "llama_index.postprocessor.cohere_rerank", _llama_index(_llama_index_cohere), _COHERE),
-    Client("llama-index jina", "llama_index.postprocessor.jinaai_rerank", _llama_index(_llama_index_jina), _RUNTIME),
+    Client("llama-index cohere", "llama-index-postprocessor-cohere-rerank", _llama_index(_llama_index_cohere), _COHERE),
+    Client("llama-index jina", "llama-index-postprocessor-jinaai-rerank", _llama_index(_llama_index_jina), _RUNTIME),
     # It reads no status, and asserts as many results as there were nodes.
     Client(
         "llama-index tei",
-        "llama_index.postprocessor.tei_rerank",
+        "llama-index-postprocessor-tei-rerank",
         _llama_index(_llama_index_tei),
         "builtins.AssertionError",
         heard=False,
     ),
     Client(
         "llama-index nvidia",
-        "llama_index.postprocessor.nvidia_rerank",
+        "llama-index-postprocessor-nvidia-rerank",
         _llama_index(_llama_index_nvidia),
         "httpx.HTTPStatusError",
         raw=True,
         heard=False,
     ),
     Client(
-        "llama-index voyage", "llama_index.postprocessor.voyageai_rerank", _llama_index(_llama_index_voyage), _VOYAGE
+        "llama-index voyage", "llama-index-postprocessor-voyageai-rerank", _llama_index(_llama_index_voyage), _VOYAGE
     ),
-    Client("haystack cohere", "haystack_integrations.components.rankers.cohere", _haystack(_haystack_cohere), _COHERE),
-    Client("haystack jina", "haystack_integrations.components.rankers.jina", _haystack(_haystack_jina), _RUNTIME),
+    Client("haystack cohere", "cohere-haystack", _haystack(_haystack_cohere), _COHERE),
+    Client("haystack jina", "jina-haystack", _haystack(_haystack_jina), _RUNTIME),
     Client(
         "haystack nvidia",
-        "haystack_integrations.components.rankers.nvidia",
+        "nvidia-haystack",
         _haystack(_haystack_nvidia),
         "builtins.ValueError",
         raw=True,

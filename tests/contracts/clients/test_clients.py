@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import time
-from pathlib import Path
 from typing import get_args
 
 import pytest
 
 from tests.contracts.clients.asking import CLIENTS, Client
 from tests.contracts.clients.expectations import Served, Why
+from tests.contracts.presence import found
 from tests.contracts.texts import QUERY, TEXTS
 
 GIVEN = os.environ.get("INTERANK_SERVED")
@@ -21,17 +20,7 @@ pytestmark = [
     pytest.mark.skipif(GIVEN is None, reason="asks servers that `make contracts` starts"),
 ]
 
-
-def installed(client: Client) -> bool:
-    if client.needs.startswith("npm "):
-        return (Path(os.environ.get("NODE_PATH", "nowhere")) / client.needs.removeprefix("npm ")).is_dir()
-    try:
-        return importlib.util.find_spec(client.needs) is not None
-    except ModuleNotFoundError:
-        return False
-
-
-HERE = [client for client in CLIENTS if installed(client)]
+HERE = [client for client in CLIENTS if found(client.needs)]
 each = pytest.mark.parametrize("client", HERE, ids=[client.name for client in HERE])
 
 
@@ -43,10 +32,10 @@ def served() -> Served:
 
 @each
 def test_it_ranks_as_reranker_does(served: Served, client: Client) -> None:
-    found = client.ask(served.url, served.keys[0], QUERY, TEXTS)
-    assert [place for place, _ in found] == served.best
+    ranked = client.ask(served.url, served.keys[0], QUERY, TEXTS)
+    assert [place for place, _ in ranked] == served.best
     expected = [served.scores[place] for place in served.best] if client.raw else served.relevance
-    assert [score for _, score in found] == pytest.approx(expected, abs=1e-6)
+    assert [score for _, score in ranked] == pytest.approx(expected, abs=1e-6)
 
 
 @each

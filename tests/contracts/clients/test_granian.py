@@ -16,9 +16,10 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from tests.contracts.presence import need
 from tests.contracts.texts import QUERY, TEXTS
 
-pytest.importorskip("granian", reason="granian is not installed; `make contracts` runs this")
+need("granian")
 ROOT = Path(__file__).resolve().parents[3]
 
 

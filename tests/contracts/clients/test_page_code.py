@@ -15,9 +15,10 @@ import pytest
 
 from interank.pages import asset
 from tests.contracts.clients.expectations import MODEL, Served
+from tests.contracts.presence import need
 from tests.contracts.texts import QUERY, TEXTS
 
-pytest.importorskip("cohere", reason="cohere is not installed; `make contracts` runs this")
+need("cohere")
 GIVEN = os.environ.get("INTERANK_SERVED")
 pytestmark = [
     pytest.mark.skipif(GIVEN is None, reason="asks servers that `make contracts` starts"),

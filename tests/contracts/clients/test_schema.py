@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("schemathesis", reason="schemathesis is not installed; `make contracts` runs this")
+from tests.contracts.presence import need
+
+need("schemathesis")
 GIVEN = os.environ.get("INTERANK_SERVED")
 
 

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from tests.contracts.presence import need
+
 os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"
-pytest.importorskip("haystack", reason="Haystack is not installed; `make contracts` runs this")
+need("haystack-ai")
 pytestmark = pytest.mark.filterwarnings("default")
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from interank.stages.export import export
+from tests.contracts.presence import found
 from tests.contracts.texts import QUERY, TEXTS
 from tests.support.tiny import strong_adapter
 from tests.test_readme import ROOT, read_snippets
@@ -16,10 +16,10 @@ from tests.test_readme import ROOT, read_snippets
 pytestmark = pytest.mark.filterwarnings("default")
 HOWTO = ROOT / "docs" / "howto" / "toolkits.md"
 LEAD = "# pip install '.["
-MODULES = {
-    "langchain": "langchain_core",
-    "llama-index": "llama_index",
-    "haystack": "haystack",
+PACKAGES = {
+    "langchain": "langchain-core",
+    "llama-index": "llama-index-core",
+    "haystack": "haystack-ai",
     "pyterrier": "pyterrier",
     "rerankers": "rerankers",
     "mteb": "mteb",
@@ -72,10 +72,10 @@ GIVEN = {"langchain": langchain, "llama-index": llama_index, "haystack": haystac
 
 
 def test_every_toolkit_is_shown() -> None:
-    assert list(shown()) == list(MODULES)
+    assert list(shown()) == list(PACKAGES)
 
 
-@pytest.mark.parametrize("name", [name for name, module in MODULES.items() if importlib.util.find_spec(module)])
+@pytest.mark.parametrize("name", [name for name, package in PACKAGES.items() if found(package)])
 def test_it_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = strong_adapter(tmp_path / "model")
     (tmp_path / "runs" / "demo").mkdir(parents=True)
@@ -83,6 +83,6 @@ def test_it_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
     names = GIVEN[name]() if name in GIVEN else {}
     exec(compile(shown()[name], str(HOWTO), "exec", dont_inherit=True), names)
-    found = names.get("best") or names.get("results") or names.get("nodes")
-    if found is not None:
-        assert len(list(found)) > 0
+    ranked = names.get("best") or names.get("results") or names.get("nodes")
+    if ranked is not None:
+        assert len(list(ranked)) > 0

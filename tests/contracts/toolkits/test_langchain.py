@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("langchain_core", reason="LangChain is not installed; `make contracts` runs this")
+from tests.contracts.presence import need
+
+need("langchain-core")
 pytestmark = pytest.mark.filterwarnings("default")
 
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("llama_index.core", reason="LlamaIndex is not installed; `make contracts` runs this")
+from tests.contracts.presence import need
+
+need("llama-index-core")
 pytestmark = pytest.mark.filterwarnings("default")
 
 

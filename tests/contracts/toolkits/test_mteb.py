@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from tests.contracts.presence import need
 from tests.test_readme import ROOT, read_snippets
 
-pytest.importorskip("mteb", reason="mteb is not installed; `make contracts` runs this")
+need("mteb")
 pytestmark = pytest.mark.filterwarnings("default")
 DEPTH = 5
 QUERIES = 6

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("pyterrier", reason="PyTerrier is not installed; `make contracts` runs this")
+from tests.contracts.presence import need
+
+need("pyterrier")
 pytestmark = pytest.mark.filterwarnings("default")
 
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("rank_llm", reason="RankLLM is not installed; `make contracts` runs this")
+from tests.contracts.presence import need
+
+need("rank-llm")
 pytestmark = pytest.mark.filterwarnings("default")
 
 

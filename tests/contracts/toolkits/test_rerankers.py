@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("rerankers", reason="rerankers is not installed; `make contracts` runs this")
+from tests.contracts.presence import need
+
+need("rerankers")
 pytestmark = pytest.mark.filterwarnings("default")
 
 
