@@ -30,6 +30,7 @@ from interank.serving.opening import Models, Opened
 from interank.serving.service import Service, Setup
 from interank.tasks.ranker_settings import RankerSettings
 from interank.types import Query
+from tests.contracts.clients.expectations import Answered, counted
 from tests.reranking.fitting.test_storage import fit_of
 from tests.support import rule
 from tests.support.serve_process import ROOT
@@ -442,6 +443,16 @@ def test_a_failed_stream_ends_with_an_error(failing: Service, caplog: pytest.Log
         told = events_of(post(failing, "/rerank", {**ASKED, "stream": True}).text)
     assert [name for name, _ in told] == ["error"] and told[0][1]["status"] == 500
     assert lines(caplog)[-1]["status"] == 500 and "RuntimeError: out of memory" in caplog.text
+
+
+def test_failures_are_counted_by_their_status_in_whatever_form_they_are_told(failing: Service) -> None:
+    """By which `make contracts` sees those of which a reply's status says nothing."""
+    before = counted(get(failing, "/metrics").text)
+    for path, more in [("/rerank", {}), ("/rerank", {"stream": True}), ("/tei/rerank", {})]:
+        post(failing, path, {"query": QUERY, ("texts" if "tei" in path else "documents"): TEXTS, **more})
+    added = counted(get(failing, "/metrics").text) - before
+    del added[Answered("/metrics", "", 200)]
+    assert added == {Answered("/rerank", "score", 500): 2, Answered("/tei/rerank", "score", 424): 1}
 
 
 @contextmanager

@@ -7,12 +7,15 @@ import math
 import socket
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 from urllib.request import Request, urlopen
+
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.contracts.texts import QUERY, TEXTS
 
@@ -32,6 +35,23 @@ class Refused(NamedTuple):
     texts: list[str]
     status: int
     words: str
+
+
+class Answered(NamedTuple):
+    """Requests of one route that ended alike."""
+
+    route: str
+    mode: str
+    status: int
+    """How it ended, which of a stream comes after its 200."""
+
+
+def counted(metrics: str) -> Counter[Answered]:
+    """How many requests a server's metrics count, by how they ended."""
+    (family,) = [each for each in text_string_to_metric_families(metrics) if each.name == "interank_requests"]
+    totals = [each for each in family.samples if each.name == "interank_requests_total"]
+    of = [Answered(each.labels["route"], each.labels["mode"], int(each.labels["status"])) for each in totals]
+    return Counter({key: int(each.value) for key, each in zip(of, totals, strict=True)})
 
 
 @dataclass(frozen=True)
@@ -96,10 +116,13 @@ class Served:
             assert time.monotonic() - begun < 60, f"{self._running()} requests are under way, not {running}"
             time.sleep(0.02)
 
-    def _running(self) -> int:
+    def metrics(self) -> str:
+        """What the first server tells of itself."""
         with urlopen(Request(f"{self.url}/metrics", headers={"X-Api-Key": self.keys[0]})) as reply:
-            lines = reply.read().decode().splitlines()
-        (told,) = [line for line in lines if line.startswith("interank_requests_running ")]
+            return str(reply.read().decode())
+
+    def _running(self) -> int:
+        (told,) = [line for line in self.metrics().splitlines() if line.startswith("interank_requests_running ")]
         return int(float(told.split()[1]))
 
 
