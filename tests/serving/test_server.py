@@ -341,6 +341,14 @@ def test_the_metrics_are_those_that_the_document_names(service: Service) -> None
     assert told == set(re.findall(r"`(interank_\w+)`", section))
 
 
+def test_the_fields_of_a_model_are_those_that_the_document_names(service: Service) -> None:
+    section = (ROOT / "docs" / "serve.md").read_text("utf-8").partition("## Models")[2].partition("\n## ")[0]
+    shown = re.search(r"each `\{(.*?)\}`", section, re.DOTALL)
+    assert shown
+    names = [field.partition(":")[0] for field in shown[1].replace("\n", " ").split(", ")]
+    assert [list(row) for row in get(service, "/v1/models").json()["data"]] == [names, names]
+
+
 def test_every_route_but_health_asks_for_a_key(tiny_adapter: Path, service: Service) -> None:
     service.keys, service.admin = Keys(["one", "two"]), Keys(["ruler"])
     try:
