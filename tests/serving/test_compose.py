@@ -53,3 +53,11 @@ def test_prometheus_reads_the_server_with_a_key(composed: dict[str, Any]) -> Non
     assert Path(job["authorization"]["credentials_file"]) == Path("/run/secrets") / watching["secrets"][0]
     named = {secret for service in services.values() for secret in service["secrets"]}
     assert named == composed["secrets"].keys()
+
+
+@pytest.mark.parametrize("name", [".gitignore", ".dockerignore"])
+def test_keys_are_kept_out_of_the_repository_and_of_images(composed: dict[str, Any], name: str) -> None:
+    ignored = {line.removeprefix("/") for line in (ROOT / name).read_text("utf-8").splitlines()}
+    # The project's folder, which the paths begin at, is the checkout.
+    files = {secret["file"].removeprefix("./") for secret in composed["secrets"].values()}
+    assert files and files <= ignored
