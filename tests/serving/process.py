@@ -67,7 +67,9 @@ def test_sigterm_under_load_loses_no_request_that_was_taken_on_and_a_killed_serv
         try:
             assert back.post(ASKED).status_code == 200
             # As docs/serve.md says; others on the machine use up the clock's seconds.
-            assert processor(back.process.pid)() < 60
+            took = processor(back.process.pid)()
+            print(f"ready again after {back.seconds:.1f} s, {took:.1f} s of the processor")
+            assert took < 60
         finally:
             back.end()
     finally:
