@@ -136,6 +136,7 @@ def mined(site: Path, draw: Path, *, earlier: bool) -> dict[str, Any]:
 
             from interank.mining import mine_in
 
+            steps = told_by_steps()
             found = mine_in(Path(folder), [site], settings, 42)
             counts, pairs = found.counts, found.pairs
             with duckdb.connect(str(Path(folder) / "mining.duckdb")) as database:
@@ -147,7 +148,40 @@ def mined(site: Path, draw: Path, *, earlier: bool) -> dict[str, Any]:
             told = (pair.query.query_id, pair.query.text, pair.document.doc_id, pair.document.text, pair.split)
             digest.update(repr((*told, pair.origin, pair.source)).encode())
     [own] = counts.values()
-    return {"posts": own["questions"] + own["answers"], "pairs": own["pairs"], "digest": digest.hexdigest()[:16]}
+    figures = {"posts": own["questions"] + own["answers"], "pairs": own["pairs"], "digest": digest.hexdigest()[:16]}
+    return figures if earlier else figures | {"steps": {step: round(seconds, 1) for step, seconds in steps.items()}}
+
+
+def told_by_steps() -> dict[str, float]:
+    """Adds up the seconds of each step of mining from now on."""
+    from interank.mining import pairs
+    from interank.mining.assembly import Assembly
+    from interank.mining.choosing import SiteContext
+    from interank.mining.database import Database
+
+    seconds: dict[str, float] = {}
+
+    def timed(owner: Any, name: str, step: str) -> None:
+        work = getattr(owner, name)
+
+        def run(*given: Any, **more: Any) -> Any:
+            begun = time.perf_counter()
+            try:
+                return work(*given, **more)
+            finally:
+                seconds[step] = seconds.get(step, 0.0) + time.perf_counter() - begun
+
+        setattr(owner, name, run)
+
+    timed(pairs, "store_once", "read, to Parquet")
+    for name in ("draw", "link"):
+        timed(Database, name, "threads, draw, links")
+    timed(Database, "keep_texts", "texts of what was drawn and of the pool")
+    timed(SiteContext, "make_index", "BM25's index of the pool")
+    timed(Assembly, "_collected", "documents chosen by BM25, questions to text")
+    timed(Assembly, "_keep_texts", "documents to text")
+    timed(Assembly, "repeats", "near-duplicates")
+    return seconds
 
 
 def mined_earlier(site: Path, settings: MiningRecipe, draw: dict[str, list[int]]) -> tuple[Any, Any]:

@@ -1,11 +1,11 @@
 """What memory judging takes by the number of pairs, and a run on Ray of which a worker and the command are killed.
 
-    python benchmarks/shards.py memory [--pairs 10000 100000] [--json FILE]
+    python benchmarks/shards.py memory [--pairs 10000 100000] [--shard 1/10] [--json FILE]
     python benchmarks/shards.py ray [--pairs 10000] [--shards 20] [--json FILE]
 
-`memory` judges made pairs with a teacher in the same process that answers at once, each number in a process of its own,
-and tells the most that it held. `ray` judges them on two workers with a server that counts what it is asked, kills a
-worker, then the command, goes on, and holds the output to that of one command for all.
+`memory` judges made pairs, or a shard of them, with a teacher in the same process that answers at once, each number in
+a process of its own, and tells the most that it held. `ray` judges them on two workers with a server that counts what
+it is asked, kills a worker, then the command, goes on, and holds the output to that of one command for all.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from interank.artifact import Workplace, create
 from interank.engines.protocol import Reply, Unit
 from interank.pairs import write_pairs
 from interank.recipe import GenerateRecipe, load_recipe
+from interank.shards import Shard
 from interank.types import Document, Pair, Query, Source
 
 DOCUMENTS = 5
@@ -105,17 +106,18 @@ class AtOnce:
             yield unit, tuple(Reply(text=answer(str(one.prompt)), read=700, written=30) for one in unit)
 
 
-def judge_at_once(folder: Path, pairs: Path) -> dict[str, float]:
-    """Judge pairs in this process; seconds, and the most that it held."""
+def judge_at_once(folder: Path, pairs: Path, shard: str | None) -> dict[str, float]:
+    """Judge pairs, or a shard of them, in this process; seconds, and the most that it held."""
     from interank.stages import annotation, generate
 
     notes = {"teacher": "made", "teacher_origin": "servers", "engine": "openai", "api": "chat"}
     annotation.open_teacher = lambda *_, **__: (AtOnce(), None, dict(notes))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
     start, cpu = time.monotonic(), time.process_time()
-    made = generate.run(recipe_of(folder, pairs, "http://localhost:1/v1"), folder / "out")
-    assert made.manifest["counts"]["judgments"] > 0
+    own = Shard.parse(shard) if shard else None
+    made = generate.run(recipe_of(folder, pairs, "http://localhost:1/v1"), folder / "out", shard=own)
     return {
+        "judgments": made.manifest["counts"]["judgments"],
         "seconds": round(time.monotonic() - start, 1),
         "cpu_seconds": round(time.process_time() - cpu, 1),
         "mb_before": round(before),
@@ -123,7 +125,7 @@ def judge_at_once(folder: Path, pairs: Path) -> dict[str, float]:
     }
 
 
-def memory(sizes: list[int], folder: Path) -> dict[str, Any]:
+def memory(sizes: list[int], folder: Path, shard: str | None) -> dict[str, Any]:
     """The figures by number of pairs."""
     found: dict[str, Any] = {}
     for size in sizes:
@@ -131,6 +133,7 @@ def memory(sizes: list[int], folder: Path) -> dict[str, Any]:
         own.mkdir()
         pairs = made_pairs(own / "pairs", size)
         run = [sys.executable, __file__, "judge", "--folder", str(own), "--given", str(pairs)]
+        run += ["--shard", shard] if shard else []
         found[str(size)] = json.loads(subprocess.run(run, stdout=subprocess.PIPE, text=True, check=True).stdout)
         print(size, found[str(size)], file=sys.stderr, flush=True)
     return found
@@ -265,15 +268,16 @@ def main() -> None:
     parser.add_argument("--shards", type=int, default=20)
     parser.add_argument("--json", type=Path, help="write the figures there")
     parser.add_argument("--folder", type=Path, help="for the files; a temporary one by default")
+    parser.add_argument("--shard", help="of memory: judge this shard alone, as 1/10")
     parser.add_argument("--given", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.what == "judge":
-        print(json.dumps(judge_at_once(arguments.folder, arguments.given)))
+        print(json.dumps(judge_at_once(arguments.folder, arguments.given, arguments.shard)))
         return
     with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
         folder = Path(name)
         if arguments.what == "memory":
-            figures = memory(arguments.pairs, folder)
+            figures = memory(arguments.pairs, folder, arguments.shard)
         else:
             figures = on_ray(arguments.pairs[0], arguments.shards, folder)
     figures |= {"load": round(os.getloadavg()[0], 2), "date": date.today().isoformat()}

@@ -33,6 +33,10 @@ class Shard:
     def __str__(self) -> str:
         return f"{self.number}/{self.of}"
 
+    def parts(self, count: int) -> list[Shard]:
+        """Smaller shards that together hold this one's items, `count` of them."""
+        return [Shard(self.of * count, (self.number - 1) * count + place) for place in range(1, count + 1)]
+
     def share(self, total: int, what: str) -> range:
         """The indices of its items.
 

@@ -68,11 +68,11 @@ def run(
         return place
     take_over_replies(place)
     pairs = open_artifact(recipe.pairs, "pairs") if recipe.pairs else None
-    if shard:
-        return _judged(its_share(recipe, shard, concurrent_shards), place, pairs, shard)
-    if pairs and (parts := parts_of(recipe, pairs, place.work)) > 1:
-        return joined(recipe, place, in_parts(place, parts, lambda part, own: _judged(recipe, own, pairs, part)))
-    return _judged(recipe, place, pairs)
+    recipe = its_share(recipe, shard, concurrent_shards) if shard else recipe
+    if pairs and (parts := parts_of(recipe, pairs, place.work, shard)) > 1:
+        judged = in_parts(place, parts, shard, lambda part, own: _judged(recipe, own, pairs, part))
+        return joined(recipe, place, judged, shard)
+    return _judged(recipe, place, pairs, shard)
 
 
 def _judged(recipe: GenerateRecipe, place: Workplace, pairs: Artifact | None, shard: Shard | None = None) -> Artifact:

@@ -12,6 +12,7 @@ from interank.artifact import Artifact, Existing, Workplace, create
 from interank.errors import InputError
 from interank.mining.decontamination import FILE
 from interank.recipe import EvaluateRecipe, GenerateRecipe
+from interank.shards import Shard
 from interank.stages import evaluate
 from interank.stages.inputs import leaving_nothing_begun
 from interank.stages.shard_inputs import inputs_of, opened, stage_of
@@ -49,12 +50,16 @@ def _evaluated(shards: Sequence[Artifact], out: Path, existing: Existing) -> Art
     return evaluate.run(EvaluateRecipe.model_validate(content), out, existing=existing, shards=shards)
 
 
-def joined(recipe: GenerateRecipe, place: Workplace, shards: Sequence[Artifact]) -> Artifact:
-    """Write and finish the joined output of all shards."""
+def joined(
+    recipe: GenerateRecipe, place: Workplace, shards: Sequence[Artifact], whole: Shard | None = None
+) -> Artifact:
+    """Write and finish the joined output of all shards, or of the parts of `whole`, a shard that is joined later."""
     first = shards[0]
     rows = Shards([shard.path for shard in shards], search_queries=bool(recipe.teacher.query_pairs))
-    totals = join(rows, place.folder, max_grade_share=recipe.max_grade_share, seed=recipe.seed)
-    _require_judgments(recipe, totals, next(rows.rows(UNEXPLAINED), None))
+    share = None if whole else recipe.max_grade_share
+    totals = join(rows, place.folder, max_grade_share=share, seed=recipe.seed)
+    if not whole:
+        _require_judgments(recipe, totals, next(rows.rows(UNEXPLAINED), None))
     for name in (ORDERINGS, REJECTED_FILE):
         if rows.have(name):
             rows.write(name, place.folder)
@@ -64,7 +69,10 @@ def joined(recipe: GenerateRecipe, place: Workplace, shards: Sequence[Artifact])
     counts = totals.tally.counts(rejected=totals.rejected, unanswered=0)
     counts |= _summed([shard.manifest["counts"] for shard in shards], first.manifest["counts"].keys() - counts.keys())
     notes = _notes(shards, recipe)
-    describe(place.folder, totals.tally, notes)
+    if whole:
+        notes |= {"shard": str(whole)}
+    else:
+        describe(place.folder, totals.tally, notes)
     return place.finish(seed=recipe.seed, counts=counts, notes=notes)
 
 

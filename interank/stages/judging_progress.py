@@ -14,6 +14,7 @@ from interank.artifact import MANIFEST, open_artifact
 from interank.outputs import Partial
 from interank.progress import shown
 from interank.recipe import GenerateRecipe
+from interank.stages.parts import PARTS
 from interank.teacher.budget import Spent, dollars
 
 _FILE = "headway.json"
@@ -43,9 +44,19 @@ def progress_of(out: Path) -> JudgingProgress:
         cost = json.loads((out / "cost.json").read_text("utf-8"))
         pairs = sum(counts[name] for name in ("judgments", "rejected", "unanswered"))
         return JudgingProgress(pairs, pairs, cost["tokens_read"], cost["tokens_written"])
-    # The file may be half written, or gone because the output was just finished.
+    work = Partial(out).work
+    # A file may be half written, or gone because the output was just finished.
     with suppress(OSError, ValueError):
-        return JudgingProgress(**json.loads((Partial(out).work / _FILE).read_text("utf-8")))
+        if (work / PARTS).is_dir():
+            # Each part is an output of its own, finished or not.
+            names = {path.name.removeprefix(".").removesuffix(".partial") for path in (work / PARTS).iterdir()}
+            parts = [progress_of(work / PARTS / name) for name in names]
+            return JudgingProgress(
+                done=sum(part.done for part in parts),
+                read=sum(part.read for part in parts),
+                written=sum(part.written for part in parts),
+            )
+        return JudgingProgress(**json.loads((work / _FILE).read_text("utf-8")))
     return JudgingProgress()
 
 

@@ -18,11 +18,11 @@ log = logging.getLogger(__name__)
 
 # Pairs held in memory at a time, with their judgments.
 _PART = 10_000
-_FOLDER = "parts"
+PARTS = "parts"
 
 
-def parts_of(recipe: GenerateRecipe, pairs: Artifact, work: Path) -> int:
-    """The number of parts in which the recipe's pairs are judged; 1 where a step needs all pairs together.
+def parts_of(recipe: GenerateRecipe, pairs: Artifact, work: Path, shard: Shard | None = None) -> int:
+    """The number of parts in which the recipe's pairs, or a shard's, are judged; 1 where a step needs them together.
 
     It is 1 too for a model in this process, which every part would load, and with a budget, which is one for all.
 
@@ -30,6 +30,7 @@ def parts_of(recipe: GenerateRecipe, pairs: Artifact, work: Path) -> int:
         recipe: The recipe.
         pairs: The pairs to judge.
         work: The work folder; a reply store in it means that the output was begun as a whole.
+        shard: The shard of the pairs that is judged; None judges all.
 
     Raises:
         InputError: The output was begun in parts, and the recipe has a budget now.
@@ -37,29 +38,33 @@ def parts_of(recipe: GenerateRecipe, pairs: Artifact, work: Path) -> int:
     looks_across = recipe.explanations or (recipe.teacher.orderings and recipe.max_grade_share is not None)
     loads = recipe.asks_teacher and recipe.teacher.engine != "openai"
     limited = any(limit is not None for limit in recipe.budget.model_dump().values())
-    if limited and (work / _FOLDER).is_dir():
+    if limited and (work / PARTS).is_dir():
         raise InputError(
             "budget: this output was begun without one, in parts of which each would need its own; go on without "
             "it, or begin anew with --overwrite"
         )
     if looks_across or loads or limited or (work / REPLIES).is_file():
         return 1
-    return min(-(-int(pairs.manifest["counts"]["pairs"]) // _PART), questions_of(pairs.path))
+    shards = shard.of if shard else 1
+    # Each part needs a question, also in the smallest shard.
+    return min(-(-int(pairs.manifest["counts"]["pairs"]) // (_PART * shards)), questions_of(pairs.path) // shards)
 
 
-def in_parts(place: Workplace, parts: int, judge: Callable[[Shard, Workplace], Artifact]) -> list[Artifact]:
+def in_parts(
+    place: Workplace, parts: int, whole: Shard | None, judge: Callable[[Shard, Workplace], Artifact]
+) -> list[Artifact]:
     """Judge one part after another in the work folder; finished parts are not judged again.
 
     Args:
         place: The output that joins the parts.
         parts: Their number.
+        whole: The shard that is judged in parts; None for all pairs.
         judge: Judges a part into the given place.
     """
     made = []
-    for number in range(1, parts + 1):
+    for number, shard in enumerate((whole or Shard(1, 1)).parts(parts), 1):
         log.info("part %d of %d", number, parts)
-        shard = Shard(parts, number)
-        out = place.work / _FOLDER / f"{number:05d}"
+        out = place.work / PARTS / f"{number:05d}"
         recipe = place.recipe | {"shard": str(shard)}
         own = create(out, "shard", recipe=recipe, inputs=place.inputs, existing="resume", free=FREE)
         made.append(own if isinstance(own, Artifact) else judge(shard, own))

@@ -196,6 +196,32 @@ def test_many_pairs_are_judged_in_parts_to_the_same_bytes_killed_or_not(
     assert digests(told.path) == digests(whole.path)
 
 
+@pytest.mark.parametrize("more", [(), ("max_grade_share=0.5",), ("teacher.orderings={window: 3}",)])
+def test_shards_are_judged_in_parts_too_to_the_same_bytes_killed_or_not(
+    tmp_path: Path, pairs: Path, url: str, monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...]
+) -> None:
+    recipe = recipe_of(tmp_path, url, pairs, *more)
+    shards = shards_of(recipe, tmp_path / "shards", 3)
+    whole = join.run([tmp_path / "shards"], tmp_path / "whole")
+    monkeypatch.setattr(parts, "_PART", 10)
+
+    def torn(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(generate, "joined", torn)
+        with pytest.raises(KeyboardInterrupt):
+            generate.run(recipe, tmp_path / "in-parts" / "1-of-3", shard=Shard(3, 1))
+    generate.run(recipe, tmp_path / "in-parts" / "1-of-3", existing="resume", shard=Shard(3, 1))
+    for number in (2, 3):
+        generate.run(recipe, tmp_path / "in-parts" / f"{number}-of-3", shard=Shard(3, number))
+    for shard in shards:
+        own = open_artifact(tmp_path / "in-parts" / shard.path.name, "shard")
+        assert json.loads((own.path / "cost.json").read_text())["shards"] > 2
+        assert digests(own.path) == digests(shard.path)
+    assert digests(join.run([tmp_path / "in-parts"], tmp_path / "joined").path) == digests(whole.path)
+
+
 def test_what_was_begun_whole_goes_on_whole(
     tmp_path: Path, pairs: Path, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

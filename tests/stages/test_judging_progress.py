@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from interank.artifact import Workplace, create
 from interank.outputs import Partial
 from interank.recipe import GenerateRecipe, load_recipe
 from interank.stages.judging_progress import Bar, tell
+from interank.stages.parts import PARTS
 from interank.teacher.budget import Spent
 
 
@@ -34,6 +36,8 @@ def test_the_bar_counts_finished_running_and_waiting_shards_with_time_and_money(
     tell(Partial(running).work, 15, 30, Spent(15_000, 1_500, 1.0))
     recipe = load_recipe("generate/hosted", [f"pairs={pairs}", "teacher.price={read: 1.0, written: 10.0}"])
     assert isinstance(recipe, GenerateRecipe)
+    # The third is judged in parts, of which none has begun.
+    (Partial(tmp_path / "3").work / PARTS).mkdir(parents=True)
     with Bar(recipe, [done, running, tmp_path / "3"]) as bar:
         # 45,000 tokens read and 4,500 written of half the pairs.
         assert (bar._bar.n, bar._bar.total) == (45, 90)
@@ -41,6 +45,17 @@ def test_the_bar_counts_finished_running_and_waiting_shards_with_time_and_money(
         tell(Partial(running).work, 30, 30, Spent(30_000, 3_000, 2.0))
         bar.look()
         assert bar._bar.n == 60
+        parts = Partial(tmp_path / "3").work / PARTS
+        artifact(
+            parts / "00001", "shard", {**finished, "judgments": 6}, {"tokens_read": 10_000, "tokens_written": 1_000}
+        )
+        Partial(parts / "00002").work.mkdir(parents=True)
+        tell(Partial(parts / "00002").work, 2, 10, Spent(2_000, 200, 1.0))
+        bar.look()
+        assert (bar._bar.n, bar._bar.total) == (72, 90)
+        assert "79200 tokens" in bar._bar.postfix
     shown = capsys.readouterr().err
-    assert "60/90" in shown
-    assert "0.12 of about 0.18 dollars" in shown
+    assert "72/90" in shown
+    assert "0.14 of about 0.18 dollars" in shown
+    # The time so far, and the time left at this pace.
+    assert re.search(r"72/90 \[\d\d:\d\d<\d\d:\d\d", shown)
