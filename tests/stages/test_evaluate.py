@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from interank.artifact import Artifact, describe_input, open_artifact
 from interank.cli.app import main
+from interank.engines.reward_adapter import Explanation, open_reward
 from interank.errors import InputError, InterankError
 from interank.ir.measures import score_run
 from interank.ir.trec import read_qrels, read_run
@@ -269,6 +271,39 @@ def test_explanations_are_marked_beside_the_measures(folder: Path, tmp_path: Pat
     _, told, first, *_ = (marked.path / "example.txt").read_text("utf-8").splitlines()
     assert told.startswith(f"(nDCG@10 {median:.4f}, the median of the explained rankings (3) by adapter")
     assert ("; its first document is not judged relevant" in told) == ("judged 1" not in first)
+
+
+def test_a_reward_model_marks_each_explanation_by_the_sigmoid_of_its_score(folder: Path, tmp_path: Path) -> None:
+    base = strong_model(tmp_path / "base")
+    adapter, model = make_adapter(base, tmp_path), tiny_reward(base, tmp_path)
+    given = {"adapters": (adapter,), "explain": 3, "explained_queries": 3, "max_reasoning_tokens": 12}
+    rewards = ({"use": "explanation_quality", "params": {"model": str(model.path)}},)
+    marked = evaluated(folder, "by-model", **given, explanations={"reader": adapter, "rewards": rewards})
+    queries = {row["_id"]: row["text"] for row in rows(folder / "benchmark" / "queries.jsonl")}
+    documents = {row["_id"]: row["text"] for row in rows(folder / "benchmark" / "corpus.jsonl")}
+    alone = open_reward(model.path)
+    means, told = [], []
+    for row in rows(marked.path / "rankings" / "adapter.jsonl"):
+        explained = {item["doc_id"]: item["explanation"] for item in row["ranking"] if item["explanation"]}
+        scores = [
+            alone([Explanation(queries[row["query_id"]], documents[doc_id], text)])[0]
+            for doc_id, text in explained.items()
+        ]
+        own = [1 / (1 + math.exp(-score)) for score in scores]
+        assert set(row["marks"]) == set(explained)
+        assert [row["marks"][doc_id]["explanation_quality"] for doc_id in explained] == pytest.approx(own, abs=1e-5)
+        means.append(fmean(own))
+        told += own
+    assert len(means) == QUERIES
+    assert max(told) - min(told) > 0.05
+    assert metrics(marked)["adapter"]["explanations"]["marks"] == {
+        # Of three queries one alone is drawn three times in one resample of 27, so in more than a fortieth of them.
+        "explanation_quality": pytest.approx(
+            {"mean": fmean(means), "low": min(means), "high": max(means), "count": len(told)}, abs=1e-5
+        )
+    }
+    named = marked.manifest["inputs"]["explanations.rewards.0.model"]
+    assert (named["kind"], named["digest"]) == ("reward", model.digest)
 
 
 def test_what_needs_a_judge_is_refused_to_mark_explanations(folder: Path, tiny_adapter: Path) -> None:

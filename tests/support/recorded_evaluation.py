@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from interank.evaluation.candidates import CandidateSettings, Task, load_evaluated
+from interank.evaluation.explanation_marks import MARKS
 from interank.evaluation.page import Provenance
 from interank.evaluation.rankings import Evaluation, Rankings, Scoring, ran_on
 from interank.evaluation.record import record
@@ -95,6 +96,15 @@ def _ranking(
     return found
 
 
+def add_marks(rankings: Rankings) -> None:
+    """Mark each explanation by two rewards, one of which has nothing to say of a query's third."""
+    rng = random.Random(7)
+    for row in rankings.values():
+        explained = [item["doc_id"] for item in row["ranking"] if item["explanation"]]
+        row[MARKS] = {doc_id: {"stance": rng.uniform(-1, 1), "support": rng.random()} for doc_id in explained}
+        row[MARKS][explained[2]]["support"] = None
+
+
 def evaluation(recipe: EvaluateRecipe, names: Sequence[str]) -> Evaluation:
     """Each name as a reranker of its own seed on the recipe's tasks."""
     tasks = load_evaluated(CandidateSettings.of(recipe), reranking=True)
@@ -112,12 +122,13 @@ def evaluation(recipe: EvaluateRecipe, names: Sequence[str]) -> Evaluation:
 def recorded(
     folder: Path, *, tasks: Sequence[str] = ("one", "two"), names: Sequence[str] = ("plain", HOSTILE_SYSTEM)
 ) -> Path:
-    """The folder of an evaluation on hostile tasks."""
+    """The folder of an evaluation on hostile tasks; the first system's explanations are marked."""
     place = folder / "benchmark"
     for name in tasks:
         benchmark(place, name)
     recipe = EvaluateRecipe(stage="evaluate", benchmark=place, measures=("nDCG@10", "RR"), depth=15)
     found = evaluation(recipe, names)
+    add_marks(found.rankings[names[0]])
     out = folder / "evaluation"
     out.mkdir()
     record(out, Scoring.of(recipe), found, Provenance(evaluate_command(recipe, out), {}, ran_on(found.rankings)))

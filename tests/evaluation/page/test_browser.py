@@ -113,9 +113,10 @@ def test_planted_markup_is_shown_as_text(shown: Opened) -> None:
         page.wait_for_selector("#reading blockquote")
         said.append(page.locator("#reading blockquote").inner_text())
         page.click("#close")
-    assert said[0] == f"because {MARKUP}"
-    assert said[1] == f"because {QUOTES}"
-    assert said[2] == "because safe[U+202E]txt.exe[U+2066] and [U+0000] and [U+2028] end"
+    # Their marks follow, by which a test below tells one document from another.
+    assert said[0].startswith(f"because {MARKUP} (stance ")
+    assert said[1].startswith(f"because {QUOTES} (stance ")
+    assert said[2].startswith("because safe[U+202E]txt.exe[U+2066] and [U+0000] and [U+2028] end (stance ")
     texts = set()
     page.select_option("#depth", "20")
     for place in range(page.locator("#left-list .doc").count()):
@@ -145,6 +146,34 @@ def test_probabilities_and_grades_are_those_of_the_rankings(shown: Opened, repor
     )
     assert any(mark for _, mark in marks)
     assert all(gold.get(doc_id) == mark for doc_id, mark in marks)
+
+
+def test_marks_stand_with_the_document_whose_explanation_has_them(shown: Opened, report: Path) -> None:
+    page = shown.page
+    rows = [json.loads(line) for line in (report.parent / "rankings" / "plain.jsonl").read_bytes().splitlines()]
+    stored = {(row["task"], row["query_id"]): row for row in rows}
+    seen = set()
+    for query_id in ("q4", "q7"):
+        page.fill("#search", query_id)
+        page.locator("#queries .one").first.click()
+        expect(page.locator("#query-name")).to_have_text(re.compile(f"{query_id}$"))
+        expect(page.locator("#right-list .doc").last).to_have_attribute("title", re.compile("."))
+        task, _, name = chosen(page).partition(" / ")
+        row = stored[task, name]
+        for place, item in enumerate(row["ranking"][:4]):
+            page.locator("#right-list .doc").nth(place).click()
+            page.wait_for_selector("#close")
+            said = page.locator("#reading blockquote").all_inner_texts()
+            page.click("#close")
+            if item["explanation"] is None:
+                assert said == []
+                continue
+            own = row["marks"][item["doc_id"]]
+            support = "not marked" if own["support"] is None else f"{own['support']:+.2f}"
+            [text] = said
+            assert text.endswith(f" (stance {own['stance']:+.2f}, support {support})")
+            seen.add(text.rpartition("(")[2])
+    assert len(seen) == 6
 
 
 def test_it_can_be_steered_by_keys_alone(shown: Opened) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import json
 import re
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import pytest
 from lxml import html
@@ -151,6 +153,41 @@ def test_it_says_where_nothing_differs_and_what_to_do_next(folder: Path, page: h
     equal = sum(len({row[name]["nDCG@10"] for name in names}) == 1 for row in rows)
     assert (f"On {equal} of {len(rows)} queries" in said) is bool(equal)
     assert "What to do next" in said
+
+
+def test_marks_stand_by_document_and_their_means_in_a_table(folder: Path, page: html.HtmlElement) -> None:
+    metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
+    marks = metrics["plain"]["explanations"]["marks"]
+    [table] = [found for found in map(cells, page.xpath("//table[@data-figures]")) if "stance" in found[0]]
+    told = [f"{marks[n]['mean']:.3f} ({marks[n]['low']:.3f} to {marks[n]['high']:.3f})" for n in ("stance", "support")]
+    assert table == [["system", "stance", "support", "explanations"], ["plain", *told, "72"]]
+    index, rows = unpacked(page, "index"), unpacked(page, "rankings-0")
+    of = [system["name"] for system in index["systems"]].index("plain")
+    names = [(index["tasks"][query[0]], query[1]) for query in index["queries"]]
+    shown = {
+        (*name, row["docs"][int(place)]): why
+        for name, row in zip(names, rows, strict=True)
+        for place, why in row["judged"][str(of)]["why"].items()
+    }
+    stored = [json.loads(line) for line in (folder / "rankings" / "plain.jsonl").read_bytes().splitlines()]
+    expected = {
+        (row["task"], row["query_id"], item["doc_id"]): f"{item['explanation']} ({in_words(row, item['doc_id'])})"
+        for row in stored
+        for item in row["ranking"]
+        if item["explanation"]
+    }
+    assert len(expected) == 72
+    assert shown == expected
+
+
+def unpacked(page: html.HtmlElement, name: str) -> Any:
+    [block] = page.xpath(f"//script[@id='data-{name}']/text()")
+    return json.loads(gzip.decompress(base64.b64decode(block)))
+
+
+def in_words(row: dict[str, Any], doc_id: str) -> str:
+    stance, support = row["marks"][doc_id]["stance"], row["marks"][doc_id]["support"]
+    return f"stance {stance:+.2f}, support {'not marked' if support is None else f'{support:+.2f}'}"
 
 
 def test_it_tells_where_it_comes_from(folder: Path, page: html.HtmlElement) -> None:
