@@ -8,7 +8,8 @@ decides the grade, and a program plays the teacher who marks (`tests/support/exp
 from explanations of which a quarter are good. `generate` has what it writes marked beside made faults, `reward` learns
 the marks, and `rl` refines the student by them. In each further round what the refined policy writes is marked as
 well, the reward model learns earlier and fresh marks, and `rl` begins with the student anew. Controls: the last
-round's marks dealt out anew among each document's explanations, and rewards that need no model. Each adapter is tried
+round's marks dealt out anew among each document's explanations, and the old rewards, for quotes and brevity, of before
+there were reward models; what recipes pay for without one today, stance and support, is not run. Each adapter is tried
 on 40 other questions: the mean of the program's marks of what it writes for the grade that it gives, and nDCG@10, both
 with the difference to the student and its 95% interval over questions.
 
@@ -62,7 +63,7 @@ TOKENS = 40
 # What a teacher reads, in characters a token.
 ASKED = {"order": "grade_first", "max_length": 600, "max_query_tokens": 64, "max_document_tokens": 64}
 RANKING: list[dict[str, Any]] = [{"use": "ranking", "weight": 0.5}]
-# As recipes without a reward model had it, in this rule's lengths.
+# As recipes had it before stance, support and reward models, in this rule's lengths.
 OLD: list[dict[str, Any]] = [
     {"use": "faithfulness"},
     {"use": "well_formed"},
@@ -179,7 +180,7 @@ def refinements(kept: Kept, base: Path, student: Path, place: Path, options: arg
     twin = reward_model(base, dealt(place, folder, seed), folder / "reward-dealt", seed)
     controls = {
         "GRPO, marks dealt out anew": [*RANKING, _quality(twin)],
-        "GRPO, rewards without a model": [*RANKING, *OLD],
+        "GRPO, old rewards (quotes and brevity)": [*RANKING, *OLD],
     }
     for number, (name, rewards) in enumerate(controls.items()):
         of = partial(refined, student, folder, f"control-{number}", rewards, steps, seed)
