@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import random
 import re
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 from peft import PeftConfig
@@ -121,6 +123,25 @@ def test_kinds_that_are_left_out_are_not_learned(tiny_folder: Path, explained: P
         for kinds in ([], ["minimal_edit"])
     )
     assert len(whole) - len(less) == sum(row.kind == "minimal_edit" for row in whole) > 0
+
+
+def test_a_pair_is_to_lead_by_the_margin_times_the_difference_of_its_marks(tiny_folder: Path, tmp_path: Path) -> None:
+    of_one = explanations_of(judged(queries=1, held_out=0)[0], random.Random(0))[:3]
+    rows = [replace(row, mark=mark) for row, mark in zip(of_one, (1.0, 0.75, 0.25), strict=True)]
+    given = recipe_of(tiny_folder, tmp_path, margin=4.0)
+    recipe = given.model_copy(update={"trainer": {**given.trainer, "max_steps": 1}})
+    data = RewardTrainingData(recipe, find_model(recipe.student), rows)
+    assert sorted(each.margin for each in data.preferences) == pytest.approx([1.0, 2.0, 3.0])
+    model = data.model("none")
+    untrained = data.scores(model, rows)
+    best, middle, worst = (untrained[key_of(row)] for row in rows)
+    trained = data.train(model, folder=tmp_path / "checkpoints", checkpointing=False)
+    pairs = [(best, middle, 1.0), (middle, worst, 2.0), (best, worst, 3.0)]
+    wanted = fmean(
+        math.log1p(math.exp(margin - (one - other))) + 0.01 * (one + other) ** 2 for one, other, margin in pairs
+    )
+    losses = [figures["loss"] for figures in trained.history if "loss" in figures]
+    assert losses == pytest.approx([wanted], abs=1e-4)
 
 
 def test_one_explanation_a_pair_is_refused(tiny_folder: Path, explained: Path, tmp_path: Path) -> None:
