@@ -53,8 +53,8 @@ class GoldRecipe(Settings):
     samples: int = Field(32, ge=4)
     """How many validation pairs are explained afresh, at temperature 1, and marked at each check."""
     judge: TeacherRecipe
-    """The model that marks them, from 0 to 10 against the rubric of `explanation_quality`; of another family than the
-    policy and than any model that rewards ask."""
+    """The model that marks them, from 0 to 10 against the rubric of `explanation_quality`. Take one of another family
+    than the policy and any model that rewards ask; that its name differs from theirs is all that is checked."""
 
 
 class TrialRecipe(Settings):
@@ -72,7 +72,7 @@ class TrialRecipe(Settings):
     """How many of their pairs get a whole answer, to watch form, length and content; for lists, whose answers are all
     whole, how many answers are shown."""
     gold: GoldRecipe | None = None
-    """A judge of another family that marks fresh explanations now and then; null has none."""
+    """A judge that no reward asks, which marks fresh explanations now and then; null has none."""
 
     @model_validator(mode="after")
     def _gold_goes_with_trials(self) -> TrialRecipe:
