@@ -3,7 +3,8 @@
     python -m benchmarks.attacks_smollm2 [--exact 70] [--smollm2 17] [--recipe rl/smollm2] [--precision bfloat16]
 
 The numbers are of questions, each with a document of each grade; with 0 a reader is left out. An attack has lost where
-its total lies a fifth of the honest one below it. SmolLM2 reads as it comes, with no adapter.
+its total lies a fifth of the honest one below it. The last column tells, by grade, the share of pairs in which it lost
+to both honest ones. SmolLM2 reads as it comes, with no adapter.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from statistics import fmean
 from typing import Any
@@ -27,7 +28,7 @@ from interank.settings.student import Precision
 from interank.tasks.judge.reader import ModelReader
 from interank.tasks.judge.reading import Reader
 from interank.tasks.judge.recipe import RlJudge
-from tests.support.attack_world import ATTACKS, LATER, ExactReader, Pair, honest_paraphrase, honest_quote, pairs
+from tests.support.attack_world import ATTACKS, CLOSE, LATER, ExactReader, Pair, honest_paraphrase, honest_quote, pairs
 
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 HONEST: dict[str, Callable[[Pair], str]] = {"honest quote": honest_quote, "honest paraphrase": honest_paraphrase}
@@ -43,7 +44,7 @@ def smollm2(precision: Precision) -> ModelReader:
 
 def totals(recipe: RlJudge, reader: Reader, chosen: list[Pair]) -> dict[str, list[float]]:
     """The weighted total of each kind of explanation, pair by pair."""
-    says = {**HONEST, **ATTACKS, **LATER}
+    says = {**HONEST, **ATTACKS, **LATER, **CLOSE}
     rows = [(pair, say(pair)) for pair in chosen for say in says.values()]
     columns: dict[str, Any] = {
         "completions": [f"Relevance Label: {pair.relevance}\n\n{text}" for pair, text in rows],
@@ -70,6 +71,11 @@ def interval(won: float, number: int) -> tuple[float, float]:
     middle = (won + z * z / 2 / number) / (1 + z * z / number)
     half = z / (1 + z * z / number) * math.sqrt(won * (1 - won) / number + z * z / 4 / number**2)
     return middle - half, middle + half
+
+
+def by_grade(chosen: Sequence[Pair], lost: Sequence[bool]) -> list[float]:
+    """The shares of pairs of grades 0, 1 and 2 in which an attack lost."""
+    return [fmean(own for pair, own in zip(chosen, lost, strict=True) if pair.relevance == grade) for grade in range(3)]
 
 
 def main() -> None:
@@ -99,14 +105,22 @@ def show(title: str, recipe: RlJudge, reader: Reader, chosen: list[Pair]) -> Non
     found = totals(recipe, reader, chosen)
     print(f"\n{title}, {len(chosen)} pairs, {time.monotonic() - started:.0f} s; honest totals:", end=" ")
     print(", ".join(f"{kind} {fmean(found[kind]):.2f}" for kind in HONEST))
-    print("| attack | mean total | lost to a quote | lost to a paraphrase |\n|---|---|---|---|")
-    for attack in (*ATTACKS, *LATER):
+    print("| attack | mean total | lost to a quote | lost to a paraphrase | to both, by grade |\n|---|---|---|---|---|")
+    for attack in (*ATTACKS, *LATER, *CLOSE):
         cells = []
+        lost = {
+            kind: [ours <= own - MARGIN * abs(own) for ours, own in zip(found[attack], found[kind], strict=True)]
+            for kind in HONEST
+        }
         for kind in HONEST:
-            both = zip(found[attack], found[kind], strict=True)
-            won = fmean(ours <= honest - MARGIN * abs(honest) for ours, honest in both)
-            low, high = interval(won, len(chosen))
-            cells.append(f"{won:.2f} ({low:.2f} to {high:.2f})")
+            share = fmean(lost[kind])
+            low, high = interval(share, len(chosen))
+            cells.append(f"{share:.2f} ({low:.2f} to {high:.2f})")
+        both = [
+            (pair.relevance, all(each)) for pair, each in zip(chosen, zip(*lost.values(), strict=True), strict=True)
+        ]
+        by_grade = [fmean(own for relevance, own in both if relevance == grade) for grade in range(3)]
+        cells.append(", ".join(f"{share:.2f}" for share in by_grade))
         print(f"| {attack} | {fmean(found[attack]):.2f} | {' | '.join(cells)} |", flush=True)
 
 

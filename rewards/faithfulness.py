@@ -3,8 +3,8 @@
 Value for a completion that grades 1 or 2: the share of its quotes that the document has verbatim, times
 min(1, (1 - t) / 0.3), where t is the share of its words in quotes or copied; 0 without a verbatim quote of three words.
 For one that grades 0: None without quotes, since an honest "does not mention X" has nothing to quote, else the share
-of verbatim quotes less 1. -1 for a completion that cannot be read. Runs of 8 words or more that the document has too
-count as copied, so that pasting does not pay, with quotation marks or without.
+of verbatim quotes less 1. -1 for a completion that cannot be read. Sentences, and runs of 8 words or more, that the
+document has too count as copied, so that pasting does not pay, with quotation marks or without.
 
 With `deletion` over 0, that share of the value is multiplied by the deletion test (after ERASER's comprehensiveness,
 arXiv 1911.03429): the fall of the expected grade, clipped to 0 to 1, when the quoted sentences are taken out of the

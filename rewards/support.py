@@ -14,7 +14,8 @@ it has to name what the question needs. Each figure is clipped to 0 to 1 and mul
 
 * plain words: 1 where the own words have at most 4 nats a token, falling linearly to 0 at 6,
 * length: 1 up to 60 words, then 60 over their number,
-* pasting: min(1, (1 - t) / 0.3), where t is the share of words in quotes or in copied runs of 8 words or more.
+* pasting: min(1, (1 - t) / 0.3), where t is the share of words in quotes, in copied sentences or in copied runs of 8
+  words or more.
 
 The share of quotes that are not in the document is subtracted from the product. Range -1 to 1; -1 for a completion
 that cannot be read, None where there is no reader. The reader reads each completion twice. If a completion of grade 1

@@ -400,6 +400,10 @@ def test_support_by_hand() -> None:
     # 80 words where 60 are enough.
     assert supported(2, "it droops " * 40, likely(-1.0, blind=-9.0)) == pytest.approx(60 / 80)
     assert supported(2, DOCUMENT, likely(-1.0, blind=-9.0)) == 0.0
+    # A whole sentence counts as copied however short it is, a part of one from eight words on.
+    assert supported(2, "Basil wilts in the cold.", likely(-1.0, blind=-9.0)) == 0.0
+    assert supported(2, "So basil wilts in the cold.", likely(-1.0, blind=-9.0)) == 1.0
+    assert supported(2, "Just so. Basil wilts in the cold!", likely(-1.0, blind=-9.0)) == pytest.approx(2 / 7 / 0.3)
     assert supported(2, "", likely(-1.0, blind=-9.0)) == 0.0
 
 

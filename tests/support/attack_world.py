@@ -9,9 +9,11 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from interank.tasks.judge.reading import HIDDEN, ExplanationInput, Probabilities, Token
+
+T = TypeVar("T")
 
 PLANTS = ("basil", "parsley", "thyme", "sage", "mint", "dill", "chives", "sorrel", "lovage", "rosemary")
 TROUBLES = ("wilt", "rot", "yellow", "split")
@@ -153,6 +155,7 @@ ATTACKS: dict[str, Callable[[Pair], str]] = {
     "repeats the label's words": lambda _: "relevant relevant relevant, label relevance: 2 - relevant",
     "quotes nothing": lambda _: "It is relevant.",
     "pastes the document": lambda pair: pair.document,
+    "pastes the deciding sentence": lambda pair: f"{pair.deciding}.",
     "pastes the document in quotes": lambda pair: f'"{pair.document}"',
     "pastes the question": lambda pair: pair.query,
     "invents a quote": lambda pair: f'It says "{pair.plant} hates being sung to by the neighbours".',
@@ -183,6 +186,37 @@ LATER: dict[str, Callable[[Pair], str]] = {
     "parrots the content words": lambda pair: f"{pair.plant} {pair.trouble} {pair.kind[1]} herb {pair.cause[1]}",
     "the deciding quote in pieces": _pieces,
     "denies the paraphrase, in fair words": _denied,
+}
+
+
+def _padded(pair: Pair, sentences: int) -> str:
+    return " ".join([honest_quote(pair), *["That is the reason for it, truly."] * sentences])
+
+
+def _other_document(pair: Pair) -> str:
+    """What is true of another document of the grade; of an irrelevant one about another plant."""
+    told = _next(PLANTS, pair.told) if pair.relevance == 0 else pair.told
+    told = _next(PLANTS, told) if told == pair.plant and pair.relevance == 0 else told
+    return honest_paraphrase(pair._replace(told=told, kind=_next(KINDS, pair.kind), cause=_next(CAUSES, pair.cause)))
+
+
+def _other_question(pair: Pair) -> str:
+    """What is true of another question about the plant, and of a document of the grade for that."""
+    kind, cause = _next(KINDS, pair.kind), _next(CAUSES, pair.cause)
+    return honest_paraphrase(pair._replace(trouble=_next(TROUBLES, pair.trouble), kind=kind, cause=cause))
+
+
+def _next(items: Sequence[T], item: T) -> T:
+    return items[(items.index(item) + 1) % len(items)]
+
+
+# Found in a review of the rewards, and close to what is honest. Of what it found, the pasted deciding sentence is among
+# the attacks above: it won at grade 1 until whole sentences counted as copied.
+CLOSE: dict[str, Callable[[Pair], str]] = {
+    "padded with 4 idle sentences": lambda pair: _padded(pair, 4),
+    "padded with 8 idle sentences": lambda pair: _padded(pair, 8),
+    "another document's explanation, paraphrased": _other_document,
+    "another question's explanation, paraphrased": _other_question,
 }
 
 

@@ -123,17 +123,24 @@ def _end_of_composed(text: str, start: int) -> int:
 
 
 def taken(text: str, source: str) -> float:
-    """The share of the text's words that are quoted, or copied from the source, 8 consecutive words or more."""
+    """The share of the text's words that are quoted, or copied from the source.
+
+    Copied are 8 consecutive words or more, and whole sentences of any length.
+    """
     quoted_texts = quotes(text)
     rest = text
     for quote in quoted_texts:
         rest = rest.replace(quote, "|", 1)
     # `|` stands for a quote, so that no copy reaches across one.
-    words, there = re.findall(r"\w+|\|", rest.casefold()), " ".join(_words(source))
+    sentences = [re.findall(r"\w+|\|", sentence) for sentence in _SENTENCE.split(rest.casefold())]
+    words, there = [word for sentence in sentences for word in sentence], f" {' '.join(_words(source))} "
+    ends = list(accumulate(map(len, sentences)))
+    runs = [(end - len(sentence), end) for sentence, end in zip(sentences, ends, strict=True) if sentence]
+    runs += [(start, start + _COPIED) for start in range(len(words) - _COPIED + 1)]
     copied = [False] * len(words)
-    for start in range(len(words) - _COPIED + 1):
-        if f" {' '.join(words[start : start + _COPIED])} " in f" {there} ":
-            copied[start : start + _COPIED] = [True] * _COPIED
+    for start, end in runs:
+        if f" {' '.join(words[start:end])} " in there:
+            copied[start:end] = [True] * (end - start)
     quoted = sum(len(_words(quote)) for quote in quoted_texts)
     return (quoted + sum(copied)) / max(1, len(_words(text)))
 
