@@ -118,4 +118,6 @@ class EvaluateRecipe(Settings):
 
     def missing(self) -> list[str]:
         """The required inputs that are not set."""
-        return [] if self.benchmark else ["benchmark"]
+        missing = [] if self.benchmark else ["benchmark"]
+        readerless = self.explanations is not None and self.explanations.reader is None
+        return [*missing, "explanations.reader"] if readerless else missing

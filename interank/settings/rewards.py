@@ -27,9 +27,9 @@ Rewards = Annotated[tuple[RewardRecipe, ...], BeforeValidator(as_tuple)]
 class MarkingRecipe(Settings):
     """How the explanations of an evaluation are marked: by rewards of rl, with one frozen reader for all systems."""
 
-    reader: FilePath
+    reader: FilePath | None = None
     """An output of distill: the adapter that reads the explanations of all systems, including its own. Take the one
-    from which rl started; it is loaded beside the model that ranks."""
+    from which rl started, as `interank run` does where none is named; it is loaded beside the model that ranks."""
     rewards: Rewards = (RewardRecipe(use="stance"), RewardRecipe(use="support"))
     """The rewards that mark them. `explanation_quality` can be added, with `params.model`, an output of
     `interank reward` on the reader's base. An explanation takes about five forward passes, no generation and no calls:

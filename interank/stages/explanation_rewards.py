@@ -30,21 +30,25 @@ def check(recipe: MarkingRecipe) -> list[Reward]:
 
 
 def named(recipe: MarkingRecipe, base: str | None) -> list[Input]:
-    """The reader, and the models that the rewards name, which need the reader's base."""
+    """The reader, if it exists yet, and the models that the rewards name, which need the reader's base."""
     # It imports tasks, which load torch.
     from interank.stages.reward_models import named_models
+
+    given = recipe.reader
+    if given is None:
+        return named_models(recipe.rewards, "explanations.rewards")
 
     def fits(place: Path) -> None:
         from interank.engines.bases import base_here
         from interank.engines.reward_adapter import require_same
 
-        reader = open_artifact(Path(recipe.reader), "adapter")
+        reader = open_artifact(given, "adapter")
         files = base_here(reader, base)
         if files is not None:
             require_same(open_artifact(place, "reward"), reader, files)
 
     models = named_models(recipe.rewards, "explanations.rewards", fits=fits)
-    return [adapter("explanations.reader", recipe.reader, base), *models]
+    return [adapter("explanations.reader", given, base), *models]
 
 
 def marking(recipe: MarkingRecipe, base: str | None, tokens: int) -> list[WeightedReward]:
@@ -58,7 +62,8 @@ def marking(recipe: MarkingRecipe, base: str | None, tokens: int) -> list[Weight
     from interank.stages.reward_models import with_reward_models
     from interank.tasks.judge.reader import ModelReader
 
-    start = open_artifact(Path(recipe.reader), "adapter")
+    assert recipe.reader is not None
+    start = open_artifact(recipe.reader, "adapter")
     files = find_base(start, base)
     model = with_adapter(load_model(files), start.path / "adapter")
     tokenizer = load_tokenizer(files)

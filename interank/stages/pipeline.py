@@ -12,7 +12,7 @@ from interank.distributed import refuse_several_processes
 from interank.errors import ArtifactError
 from interank.inputs import Input
 from interank.locks import held
-from interank.recipe import RunRecipe
+from interank.recipe import EvaluateRecipe, RunRecipe
 from interank.recipe.run import StagesRecipe, is_handed, with_reward_model
 from interank.resources import expanded
 from interank.stages import distill, evaluate, generate, reward, rl
@@ -71,13 +71,21 @@ def _all_stages(recipe: RunRecipe, out: Path, existing: Existing) -> Artifact:
     improved = rl.run(refining, out / "rl", existing=existing).path
     _announce(stages.named, "evaluate", out)
     evaluation = stages.evaluate.model_copy(update={"adapters": (*trained_further(stages), distilled, improved)})
-    return evaluate.run(evaluation, out / "evaluate", existing=existing)
+    return evaluate.run(with_reader(evaluation, distilled), out / "evaluate", existing=existing)
 
 
 def trained_further(stages: StagesRecipe) -> tuple[Path, ...]:
     """The adapter that distill trains further, if its student is one; it is evaluated beside the trained ones."""
     student = expanded(stages.distill.student)
     return (student,) if (student / MANIFEST).is_file() else ()
+
+
+def with_reader(recipe: EvaluateRecipe, place: Path) -> EvaluateRecipe:
+    """Return the recipe with this adapter as the reader that marks explanations, where it names none."""
+    marking = recipe.explanations
+    if marking is None or marking.reader is not None:
+        return recipe
+    return recipe.model_copy(update={"explanations": marking.model_copy(update={"reader": place})})
 
 
 def _announce(names: Sequence[str], name: str, out: Path) -> None:

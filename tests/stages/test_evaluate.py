@@ -226,6 +226,12 @@ def test_no_adapter_takes_another_system_s_place(
     assert len(list((found.path / "runs").iterdir())) == len(names) + 1
 
 
+def test_marks_of_explanations_need_a_reader(folder: Path, tiny_adapter: Path) -> None:
+    with pytest.raises(InputError, match=r"evaluate needs explanations\.reader; add explanations\.reader=PATH"):
+        evaluated(folder, "unread", adapters=(tiny_adapter,), explain=1, explanations={})
+    assert not (folder / "unread").exists()
+
+
 def test_a_benchmark_is_needed(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="benchmark=PATH"):
         evaluate.run(EvaluateRecipe(stage="evaluate"), tmp_path / "out")

@@ -12,10 +12,12 @@ import pytest
 from interank.artifact import Artifact, open_artifact
 from interank.cli.app import main
 from interank.explanations import MADE_MARKS, read_explanations
-from interank.recipe import RunRecipe, load_recipe
+from interank.recipe import EvaluateRecipe, RunRecipe, load_recipe
 from interank.resources import resource_dir
+from interank.settings.rewards import MarkingRecipe
 from interank.stages import pipeline
 from tests.support.stub import Answer, Stub, said, serving
+from tests.support.tiny import strong_model
 
 STAGES = ("generate", "distill", "reward", "rl", "evaluate")
 RECIPE = """
@@ -62,6 +64,7 @@ stages:
     benchmark: BENCHMARK
     depth: 3
     explain: 1
+    explanations: {rewards: [{use: stance}, {use: support}]}
     max_reasoning_tokens: 8
 """
 
@@ -83,11 +86,12 @@ def command(folder: Path, url: str, student: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def made(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
     """What the stages made; the last two a second time, as if they had been stopped."""
     folder = tmp_path_factory.mktemp("pipeline")
     with serving(stub := Stub(explain)):
-        given = command(folder, stub.url, tiny_folder)
+        # A random model of larger weights writes something at least.
+        given = command(folder, stub.url, strong_model(folder / "base"))
         assert main(given) == 0
         before, asked = {name: open_artifact(folder / "out" / name).digest for name in STAGES}, len(stub.bodies)
         for name in STAGES[3:]:
@@ -133,6 +137,25 @@ def test_it_takes_the_place_of_rewards_without_a_model(made: dict[str, Artifact]
 def test_what_was_refined_is_evaluated(made: dict[str, Artifact]) -> None:
     told = json.loads((made["evaluate"].path / "metrics.json").read_text("utf-8"))
     assert {"distill", "rl"} <= told.keys()
+
+
+def test_the_distilled_adapter_reads_the_explanations_that_are_evaluated(made: dict[str, Artifact]) -> None:
+    evaluation = made["evaluate"]
+    reader = evaluation.manifest["inputs"]["explanations.reader"]
+    assert (reader["kind"], reader["digest"]) == ("adapter", made["distill"].digest)
+    for name in ("distill", "rl"):
+        rows = [json.loads(line) for line in (evaluation.path / "rankings" / f"{name}.jsonl").read_bytes().splitlines()]
+        explained = {item["doc_id"] for row in rows for item in row["ranking"] if item["explanation"]}
+        assert explained
+        assert {doc_id for row in rows for doc_id in row.get("marks", {})} == explained
+
+
+def test_a_reader_that_is_named_stays(tiny_adapter: Path) -> None:
+    for named, reader in ((tiny_adapter, tiny_adapter), (None, Path("distilled"))):
+        recipe = EvaluateRecipe(stage="evaluate", explanations=MarkingRecipe(reader=named))
+        marking = pipeline.with_reader(recipe, Path("distilled")).explanations
+        assert marking is not None and marking.reader == reader
+    assert pipeline.with_reader(EvaluateRecipe(stage="evaluate"), Path("distilled")).explanations is None
 
 
 def test_an_adapter_that_is_trained_further_stands_beside_what_becomes_of_it(
