@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import sys
@@ -19,6 +20,8 @@ log = logging.getLogger(__name__)
 _SWITCH_SECONDS = 0.001
 # Seconds to write replies after draining.
 _AFTER = 5
+# Seconds for those that have connected already to send their requests, which are told 503.
+_HEARD = 1
 
 
 class _Server(uvicorn.Server):
@@ -32,6 +35,13 @@ class _Server(uvicorn.Server):
         """Drain, and shut down."""
         self._service.desk.draining = True
         super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop listening, hear those that have connected, since uvicorn would hang up on them, and shut down."""
+        for server in self.servers:
+            server.close()
+        await asyncio.sleep(_HEARD)
+        await super().shutdown(sockets)
 
 
 def serve(setup: Setup, host: str, port: int) -> None:

@@ -76,6 +76,23 @@ def test_sigterm_under_load_loses_no_request_that_was_taken_on_and_a_killed_serv
         again.end()
 
 
+def test_who_connected_before_sigterm_is_told_that_the_server_ends(running: Running) -> None:
+    body = json.dumps(ASKED).encode()
+    head = f"POST /rerank HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    place = ("127.0.0.1", running.port)
+    with socket.create_connection(place) as client:
+        # Accepted before this one is.
+        assert running.post(ASKED).status_code == 200
+        running.process.send_signal(signal.SIGTERM)
+        with pytest.raises(ConnectionRefusedError):
+            while True:
+                socket.create_connection(place).close()
+                time.sleep(0.01)
+        client.sendall(head.encode() + body)
+        assert client.recv(100).startswith(b"HTTP/1.1 503 ")
+    running.process.wait(60)
+
+
 def test_the_work_of_a_client_that_has_gone_stops_at_the_next_step(running: Running) -> None:
     body = json.dumps({**ASKED, "documents": [f"{SENTENCE} {n}" * 3 for n in range(2000)]}).encode()
     head = f"POST /rerank HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
