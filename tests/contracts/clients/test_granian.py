@@ -49,15 +49,18 @@ def url(model: Path, tmp_path: Path) -> Iterator[str]:
     with subprocess.Popen(command, cwd=tmp_path, env=environment) as process:
         address = f"http://127.0.0.1:{port}"
         begun = time.monotonic()
-        while True:
-            assert process.poll() is None and time.monotonic() - begun < 120
-            try:
-                ask(f"{address}/ready")
-                break
-            except OSError:
-                time.sleep(0.2)
-        yield address
-        process.send_signal(signal.SIGTERM)
+        try:
+            while True:
+                assert process.poll() is None and time.monotonic() - begun < 120
+                try:
+                    ask(f"{address}/ready")
+                    break
+                except OSError:
+                    time.sleep(0.2)
+            yield address
+        finally:
+            # The end of `with` waits for it.
+            process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
 
 
