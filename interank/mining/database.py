@@ -79,11 +79,22 @@ CREATE TABLE pool AS
     PARTITION BY site ORDER BY md5_number_lower(concat_ws('/', $seed, name, 'pool', post_id)), post_id
   ) <= $pool;
 """
+# Only links at drawn threads are joined with the posts, since all links of a large site would take too much memory.
 _LINK = """
-CREATE VIEW held AS SELECT site, post_id, thread FROM posts SEMI JOIN threads USING (site, thread);
+CREATE TABLE at_drawn AS SELECT site, post_id FROM posts SEMI JOIN drawn USING (site, thread);
+CREATE TABLE links AS
+  WITH l AS (FROM read_parquet('{folder}/links-*.parquet', filename = true, file_row_number = true))
+  FROM l SEMI JOIN at_drawn d ON d.site = l.site AND d.post_id = l.post_id
+  UNION FROM l SEMI JOIN at_drawn d ON d.site = l.related_site AND d.post_id = l.related_id;
+CREATE TABLE held AS
+  SELECT e.site, e.post_id, e.thread FROM (
+    FROM posts SEMI JOIN (
+      SELECT site, post_id FROM links UNION SELECT related_site, related_id FROM links
+    ) USING (site, post_id)
+  ) e JOIN threads USING (site, thread);
 CREATE TABLE ties AS
   SELECT l.site, one.thread AS here, l.related_site, other.thread AS there, l.duplicate, l.filename, l.file_row_number
-  FROM read_parquet('{folder}/links-*.parquet', filename = true, file_row_number = true) l
+  FROM links l
   JOIN held one ON one.site = l.site AND one.post_id = l.post_id
   JOIN held other ON other.site = l.related_site AND other.post_id = l.related_id;
 CREATE TABLE related AS
