@@ -2,11 +2,13 @@
 
     python benchmarks/mining.py [--json FILE] [--mb 1000] [--peak-mb 1000] [--rounds 7] [--posts 200000]
         [--reference COMMIT]
+    python benchmarks/mining.py --outline 60000000 [--json FILE]
 
 Makes a Posts.xml of the shape of real ones (1.6 KB a row, bodies escaped, CRLF) in a temporary folder. Both sides read
 it in turns in one run and have to give the same; ratios are of the medians. Peaks are the memory of all processes of
 the run together, sampled ten times a second: `peak_mb` counts a page that several have mapped once, as Linux shares it
-out among them, `resident_mb` as often as it is mapped.
+out among them, `resident_mb` as often as it is mapped. `--outline` draws and links so many made posts without texts, as
+stored Parquet, and tells seconds and the most memory: what DuckDB has to hold of a site, whatever its texts are.
 """
 
 from __future__ import annotations
@@ -150,6 +152,42 @@ def mined(site: Path, draw: Path, *, earlier: bool) -> dict[str, Any]:
     [own] = counts.values()
     figures = {"posts": own["questions"] + own["answers"], "pairs": own["pairs"], "digest": digest.hexdigest()[:16]}
     return figures if earlier else figures | {"steps": {step: round(seconds, 1) for step, seconds in steps.items()}}
+
+
+def made_outline(folder: Path, posts: int) -> None:
+    """Store a site's posts without texts, three to a thread, and a link for every twelve posts."""
+    import duckdb
+
+    words = "".join(f", '' AS {name}" for name in ("title", "html", "author", "owner", "licence", "url"))
+    tables = {
+        "posts-0": f"""SELECT 0::INTEGER AS site, id AS post_id, id % 3 = 1 AS question,
+            CASE WHEN id % 3 = 1 THEN id + 1 ELSE id - (id + 2) % 3 END AS other,
+            (hash(id) % 43)::BIGINT - 3 AS score, true AS fits, false AS declined{words}
+            FROM range(1, {posts} + 1) r(id)""",
+        "links-0": f"""SELECT 0::INTEGER AS site, (3 * i + 1)::BIGINT AS post_id, 0::INTEGER AS related_site,
+            (3 * ((i * 7919) % ({posts} // 3)) + 1)::BIGINT AS related_id, i % 10 = 0 AS duplicate
+            FROM range({posts} // 12) r(i)""",
+        "users-0": "SELECT 0::INTEGER AS site, '' AS owner, '' AS name LIMIT 0",
+    }
+    with duckdb.connect(config={"memory_limit": "1GB", "temp_directory": str(folder)}) as made:
+        for name, rows in tables.items():
+            made.execute(f"COPY ({rows}) TO '{folder}/{name}.parquet' (FORMAT parquet, COMPRESSION zstd)")
+
+
+def outlined(folder: Path) -> dict[str, float]:
+    """Draw 20,000 of the stored questions and find what they are linked with."""
+    from interank.mining.database import Database
+
+    took = {}
+    begun = time.perf_counter()
+    database = Database(folder, ["mine.example.com"], MiningRecipe(questions=20_000), 42)
+    took["read_s"] = time.perf_counter() - begun
+    for name in ("draw", "link"):
+        begun = time.perf_counter()
+        getattr(database, name)()
+        took[f"{name}_s"] = time.perf_counter() - begun
+    database.close()
+    return {name: round(seconds, 1) for name, seconds in took.items()}
 
 
 def told_by_steps() -> dict[str, float]:
@@ -323,6 +361,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="for the files; a temporary one by default")
     parser.add_argument("--read", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--reference", help="the commit whose code mines the same draw")
+    parser.add_argument("--outline", type=int, metavar="POSTS", help="draw and link so many posts without texts, alone")
+    parser.add_argument("--outlined", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--mine", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--draw", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--earlier", action="store_true", help=argparse.SUPPRESS)
@@ -330,11 +370,20 @@ def main() -> None:
     if arguments.read:
         print(len(full(arguments.read)), sum(1 for _ in read_rows(Table(arguments.read))))
         return
+    if arguments.outlined:
+        print(json.dumps(outlined(arguments.outlined)))
+        return
     if arguments.mine:
         print(json.dumps(mined(arguments.mine, arguments.draw, earlier=arguments.earlier)))
         return
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-        figures = measured(arguments, Path(folder).resolve())
+        place = Path(folder).resolve()
+        if arguments.outline:
+            made_outline(place, arguments.outline)
+            ran = peak_of("--outlined", str(place))
+            figures = {"posts": arguments.outline, **json.loads(ran.said.splitlines()[-1]), **_told_of(ran)}
+        else:
+            figures = measured(arguments, place)
     text = json.dumps(figures, indent=2)
     print(text)
     if arguments.json:
