@@ -50,6 +50,32 @@ def test_memory_is_limited_as_the_settings_say(tmp_path: Path) -> None:
     database.close()
 
 
+def test_links_are_followed_from_both_ends_where_few_questions_are_drawn(tmp_path: Path) -> None:
+    empty(tmp_path).close()
+    (tmp_path / "mining.duckdb").unlink()
+    # Six threads of a question and an answer each, in a circle: each question links to the next.
+    with duckdb.connect() as made:
+        made.execute(
+            f"""COPY (SELECT 0::INTEGER AS site, id AS post_id, id % 2 = 1 AS question,
+            CASE WHEN id % 2 = 1 THEN NULL ELSE id - 1 END AS other, 1::BIGINT AS score, true AS fits,
+            false AS declined, '' AS title, '' AS html, '' AS author, '' AS owner, '' AS licence, '' AS url
+            FROM range(1, 13) r(id)) TO '{tmp_path}/posts-1.parquet' (FORMAT parquet)"""
+        )
+        made.execute(
+            f"""COPY (SELECT 0::INTEGER AS site, 2 * i + 1 AS post_id, 0::INTEGER AS related_site,
+            (2 * i + 2) % 12 + 1 AS related_id, false AS duplicate
+            FROM range(6) r(i)) TO '{tmp_path}/links-1.parquet' (FORMAT parquet)"""
+        )
+    database = Database(tmp_path, [SITE], MiningRecipe(questions=1), 1)
+    [drawn], _, _ = database.draw()
+    database.link()
+    [answers] = database.answers(0)
+    database.close()
+    assert answers.post_id == drawn.post_id
+    around = {(drawn.post_id + step) % 12 + 1 for step in (2, -2)}
+    assert {post_id for _, post_id in answers.linked} == set(answers.near) == around
+
+
 def empty(folder: Path, memory_gb: float = 2.0) -> Database:
     settings = MiningRecipe(memory_gb=memory_gb)
     store = Store(folder, SITE, {SITE: 0}, settings)
