@@ -10,17 +10,19 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from torch.distributed.elastic.multiprocessing.api import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 from torch.distributed.run import get_args_parser
 
 from interank import distributed
 from interank.cli.app import main
 from interank.distributed import STARTER, begin, refuse_several_processes, share, tells_of_its_end
-from interank.errors import InputError, ModelError, Terminated
+from interank.errors import InputError, ModelError, Terminated, TrainingError
 from interank.recipe import load_recipe
 from interank.settings.batches import DISTILL_BATCH
 from interank.stages.launching import launch
@@ -216,6 +218,41 @@ def test_processes_that_the_agent_forgets_end_too(monkeypatch: pytest.MonkeyPatc
         launch("2", ["rl", "r.yaml"])
     # Its code is known to the one who waited first.
     forgotten[0].wait(5)
+
+
+@pytest.mark.parametrize(
+    ("codes", "told"),
+    [
+        # In one second, as torch counts: the others abort, or cannot go on, after the one that was killed.
+        ((-signal.SIGABRT, -signal.SIGKILL), "process 1 was ended by SIGKILL"),
+        ((1, -signal.SIGSEGV), "process 1 was ended by SIGSEGV"),
+        ((-signal.SIGABRT,), "process 0 was ended by SIGABRT"),
+    ],
+)
+def test_the_process_that_a_signal_ended_is_named(
+    monkeypatch: pytest.MonkeyPatch, codes: tuple[int, ...], told: str
+) -> None:
+    ended_with(monkeypatch, codes)
+    with pytest.raises(TrainingError, match=told):
+        launch("2", ["rl", "r.yaml"])
+
+
+def test_the_code_of_an_error_is_kept_though_another_process_aborts(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended_with(monkeypatch, (-signal.SIGABRT, 3))
+    assert launch("2", ["rl", "r.yaml"]) == 3
+
+
+def ended_with(monkeypatch: pytest.MonkeyPatch, codes: Sequence[int]) -> None:
+    """Have torchrun tell that its processes ended with these codes."""
+    failures = {place: ProcessFailure(place, 1000 + place, code, "") for place, code in enumerate(codes)}
+    for failure in failures.values():
+        failure.timestamp = 1_700_000_000
+
+    def run(asked: object) -> None:
+        raise ChildFailedError("interank", failures)
+
+    monkeypatch.setattr("torch.distributed.run.run", run)
+    monkeypatch.setenv(STARTER, "set anew")
 
 
 def test_the_documents_configuration_starts_a_process_for_each_gpu(

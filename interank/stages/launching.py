@@ -52,7 +52,7 @@ def launch(given: str, arguments: list[str]) -> int:
             os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // _count(settings))))
             launch_command(launch_command_parser().parse_args(["--config_file", given, *own]))
     except ChildFailedError as error:
-        place, failure = error.get_first_failure()
+        place, failure = min(error.failures.items(), key=lambda item: _turn(*item))
         if failure.exitcode > 0:
             # The process has printed the reason.
             return min(failure.exitcode, 255)
@@ -65,6 +65,15 @@ def launch(given: str, arguments: list[str]) -> int:
     finally:
         _end_left()
     return 0
+
+
+def _turn(place: int, failure: Any) -> tuple[int, int, int]:
+    """The order of processes that ended, the cause first: torch tells their times in whole seconds.
+
+    Where one is ended by a signal, others may end with an error or abort, since their connections to it break.
+    """
+    aborted, by_error = failure.exitcode == -signal.SIGABRT, failure.exitcode > 0
+    return (2 if aborted else int(by_error)), failure.timestamp, place
 
 
 def _end_left() -> None:

@@ -167,10 +167,6 @@ TOGETHER = [
     *_parts("torch.distributed.elastic.multiprocessing.api", {"SignalException": "msg sigval"}),
     *_parts("torch.distributed.elastic.multiprocessing.errors", {"ChildFailedError": "name failures"}),
     *_parts(
-        "torch.distributed.elastic.multiprocessing.errors:ChildFailedError",
-        {"get_first_failure": "self"},
-    ),
-    *_parts(
         "torch.distributed",
         {
             "is_initialized": "",
