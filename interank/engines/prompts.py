@@ -79,6 +79,11 @@ class PromptEncoder:
         return self._end
 
     @property
+    def beginning(self) -> tuple[int, ...]:
+        """The ids with which the prompts of all queries begin that have no instruction of their own."""
+        return self._led(self.settings.instruction)
+
+    @property
     def longest_query(self) -> int:
         """Tokens of the longest query that leaves room for a document, whatever `max_query_tokens` says."""
         around = len(self._head) + len(self._between) + self._longest_tail()
@@ -156,7 +161,7 @@ class PromptEncoder:
     @property
     def graded(self) -> Frame:
         """The ids around a query and a document up to the position of the grade, in grade-first prompts."""
-        return Frame(self._led(self.settings.instruction), self._between, self._tails["grade_first"] + self.label_lead)
+        return Frame(self.beginning, self._between, self._tails["grade_first"] + self.label_lead)
 
     @property
     def gap(self) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ from interank.engines.models import ModelFiles, load_model
 from interank.engines.prompts import Prompt
 from interank.engines.protocol import Ability, Completion, ForcedLabels, LabelLogits, Sampling
 from interank.engines.transformers import TransformersEngine
+from interank.engines.tree.pieces import Beginning
 from interank.engines.work import Work
 from interank.settings import Quantisation
 
@@ -33,7 +34,7 @@ class SharedBase:
         self.files = files
         self._memory = memory
         self._loaded = 0
-        self._chosen: str | None = None
+        self._chosen: AdapterEngine | None = None
         self._take(load_model(files, quantisation=quantisation))
 
     def _take(self, model: Any) -> None:
@@ -63,19 +64,21 @@ class SharedBase:
             self._take(left)
 
     @contextmanager
-    def chosen(self, adapter: str | None) -> Iterator[TransformersEngine]:
-        """The engine with one adapter active, or none; afterwards the one before is active, since calls may nest."""
+    def chosen(self, one: AdapterEngine) -> Iterator[TransformersEngine]:
+        """The engine with one's adapter active, or none; afterwards the one before is active, since calls may nest."""
         before = self._chosen
-        self._choose(adapter)
+        self._choose(one)
         try:
             yield self.engine
         finally:
             self._choose(before)
 
-    def _choose(self, adapter: str | None) -> None:
-        self._chosen = adapter
+    def _choose(self, one: AdapterEngine | None) -> None:
+        self._chosen = one
+        self.engine.beginning = one.beginning if one else None
         if not isinstance(self._model, PeftModel):
             return
+        adapter = one.adapter if one else None
         if adapter is None:
             self._model.base_model.disable_adapter_layers()
         else:
@@ -90,6 +93,8 @@ class AdapterEngine:
     def __init__(self, base: SharedBase, adapter: str | None) -> None:
         self.base = base
         self.adapter = adapter
+        self.beginning: Beginning | None = None
+        """See `TransformersEngine`."""
 
     @property
     def work(self) -> Work:
@@ -126,17 +131,22 @@ class AdapterEngine:
 
     def label_logits(self, prompts: Sequence[Prompt], labels: Sequence[int]) -> list[LabelLogits]:
         """See `Labelling`."""
-        with self.base.chosen(self.adapter) as engine:
+        with self.base.chosen(self) as engine:
             return engine.label_logits(prompts, labels)
+
+    def read_beginning(self, ids: Sequence[int]) -> Beginning | None:
+        """See `TransformersEngine`."""
+        with self.base.chosen(self) as engine:
+            return engine.read_beginning(ids)
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling, *, end: int) -> list[Completion]:
         """See `Engine`."""
-        with self.base.chosen(self.adapter) as engine:
+        with self.base.chosen(self) as engine:
             return engine.generate(prompts, sampling, end=end)
 
     def generate_graded(
         self, prompts: Sequence[Prompt], sampling: Sampling, asked: ForcedLabels, *, end: int
     ) -> list[tuple[Completion, LabelLogits]]:
         """See `Grading`."""
-        with self.base.chosen(self.adapter) as engine:
+        with self.base.chosen(self) as engine:
             return engine.generate_graded(prompts, sampling, asked, end=end)

@@ -19,6 +19,7 @@ from interank.engines.packing import PackedBatch, PackedRunner
 from interank.engines.prompts import Prompt
 from interank.engines.protocol import Ability, Completion, ForcedLabels, LabelLogits, Sampling
 from interank.engines.rounding import rounded
+from interank.engines.tree.pieces import Beginning
 from interank.engines.tree.probe import tree_runner
 from interank.engines.tree.runner import TreeRunner
 from interank.engines.work import Work, flops, positions_attended, work_of_reading, work_of_writing
@@ -94,6 +95,8 @@ class TransformersEngine:
         self.between: Callable[[Mapping[int, Sequence[int]]], Collection[int]] | None = None
         """Called after each token that is generated, with the texts so far by the places of their prompts; it may score
         in between, and returns the places of texts that end here."""
+        self.beginning: Beginning | None = None
+        """A beginning of prompts that `label_logits` need not read again, by `read_beginning` of the same weights."""
         plain = fits(model)
         if precision != "exact" and not plain:
             raise InputError(
@@ -133,11 +136,20 @@ class TransformersEngine:
     def label_logits(self, prompts: Sequence[Prompt], labels: Sequence[int]) -> list[LabelLogits]:
         """See `Engine`; batches are cut by length, so scores do not depend on the order of the prompts."""
         results: dict[int, LabelLogits] = {}
-        for places, logits in self._reader.logits(prompts, self._budget(), labels):
+        if isinstance(self._reader, TreeRunner):
+            read = self._reader.logits(prompts, self._budget(), labels, self.beginning)
+        else:
+            read = self._reader.logits(prompts, self._budget(), labels)
+        for places, logits in read:
             results |= zip(places, label_logits_of(logits, labels), strict=True)
         self.work += work_of_reading(prompts)
         self.work += Work(projected=len(prompts))
         return [results[place] for place in range(len(prompts))]
+
+    @_reads
+    def read_beginning(self, ids: Sequence[int]) -> Beginning | None:
+        """Read the beginning of many prompts; None where the model's layers allow no tree."""
+        return self._reader.beginning(tuple(ids)) if isinstance(self._reader, TreeRunner) else None
 
     @_reads
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling, *, end: int) -> list[Completion]:

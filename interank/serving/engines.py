@@ -13,7 +13,9 @@ from interank.engines.heads import Head
 from interank.engines.pairs import Pair, PairEncoder
 from interank.engines.prompts import Prompt
 from interank.engines.protocol import Ability, Completion, Engine, ForcedLabels, Grading, LabelLogits, Sampling
+from interank.engines.side_by_side import AdapterEngine
 from interank.engines.transformers import TransformersEngine
+from interank.engines.tree.pieces import Beginning
 from interank.engines.work import Work, work_of_reading, work_of_writing
 from interank.errors import ModelError, PromptError
 from interank.serving.backlog import Ticket
@@ -30,8 +32,10 @@ _PIECE = 16
 _SENT = 32
 
 
-def _size(prompt: Prompt) -> Size:
-    return Size(prompt.prefix, len(prompt.prefix), len(prompt.document) + len(prompt.suffix))
+def _size(prompt: Prompt, beginning: Beginning | None = None) -> Size:
+    """The tokens of a prompt, without a beginning that has been read."""
+    read = len(beginning.ids) if beginning is not None and beginning.begins(prompt.prefix) else 0
+    return Size(prompt.prefix, len(prompt.prefix) - read, len(prompt.document) + len(prompt.suffix))
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,8 @@ class Labels:
 
     def size(self, item: Prompt) -> Size:
         """See `Operation`."""
+        if isinstance(self.engine, TransformersEngine | AdapterEngine):
+            return _size(item, self.engine.beginning)
         return _size(item)
 
     def compute(self, items: Sequence[Prompt]) -> list[LabelLogits]:

@@ -18,6 +18,7 @@ from interank.engines.prompts import PromptEncoder
 from interank.engines.server_engine import ServerEngine
 from interank.engines.shared_tokenizer import SharedTokenizer
 from interank.engines.side_by_side import AdapterEngine, SharedBase
+from interank.engines.transformers import TransformersEngine
 from interank.errors import InputError, InterankError
 from interank.modes import in_words
 from interank.serving.engines import RETRY_SECONDS
@@ -260,6 +261,8 @@ class Models:
         if task != "order":
             # Fail at start, not at the first request, if the engine cannot grade.
             Judge(engine, encoder)
+            if isinstance(engine, TransformersEngine | AdapterEngine):
+                engine.beginning = engine.read_beginning(encoder.beginning)
         return ServedLanguageModel(
             facts, LoadedModel(engine, encoder, modes), self._scheduler, lists_of(settings, lists)
         )

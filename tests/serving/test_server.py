@@ -22,10 +22,12 @@ import pytest
 
 from interank import Reranker
 from interank.artifact import open_artifact
+from interank.engines.transformers import TransformersEngine
 from interank.reranking.fitting import store_fit
 from interank.serving.app import make_app
 from interank.serving.keys import Keys
 from interank.serving.limits import Limits
+from interank.serving.models import ServedLanguageModel
 from interank.serving.opening import Models, Opened
 from interank.serving.service import Service, Setup
 from interank.tasks.ranker_settings import RankerSettings
@@ -332,6 +334,30 @@ def test_models_health_figures_and_schema_are_told(service: Service) -> None:
     assert "POST /v2/rerank" in page.text and "<script" not in page.text and "default-src 'none'" in str(page.headers)
     other = get(service, "/v2/rerank")
     assert other.status_code == other.json()["error"]["code"] == 405
+
+
+def test_the_beginning_of_all_prompts_is_read_before_the_first_request(service: Service) -> None:
+    model = service.models.get(None)
+    assert isinstance(model, ServedLanguageModel) and isinstance(model.engine, TransformersEngine)
+
+    def read(body: dict[str, Any]) -> tuple[float, list[float]]:
+        """The tokens of the steps, and the scores."""
+        name = "interank_batch_tokens_sum"
+        before = service.metrics.registry.get_sample_value(name) or 0.0
+        scores = [item["raw_score"] for item in post(service, "/rerank", body).json()["results"]]
+        return (service.metrics.registry.get_sample_value(name) or 0.0) - before, scores
+
+    beginning = model.engine.beginning
+    assert beginning is not None and beginning.ids == model.encoder.beginning
+    for body, saved in ((ASKED, len(beginning.ids)), ({**ASKED, "instruction": "Of snakes"}, 0)):
+        tokens, scores = read(body)
+        model.engine.beginning = None
+        try:
+            more, plain = read(body)
+        finally:
+            model.engine.beginning = beginning
+        assert more - tokens == saved
+        assert scores == pytest.approx(plain, abs=1e-6)
 
 
 def test_the_metrics_are_those_that_the_document_names(service: Service) -> None:

@@ -214,6 +214,18 @@ def test_a_base_is_itself_again_when_its_only_adapter_has_gone(tiny_folder: Path
         assert base.bare().label_logits(prompts, [1, 2, 3]) == alone
 
 
+def test_each_adapter_goes_on_from_its_own_beginning(tiny_folder: Path, tiny_adapter: Path) -> None:
+    base, beginning = SharedBase(find_model(str(tiny_folder))), tuple(range(5, 45))
+    prompts = [Prompt((*beginning, 46), (47, 48), (49,)), Prompt((50,), (51,), ())]
+    engines = [base.bare(), base.add(tiny_adapter / "adapter")]
+    expected = [engine.label_logits(prompts, [1, 2, 3]) for engine in engines]
+    for engine in engines:
+        engine.beginning = engine.read_beginning(beginning)
+    for engine, own in [*zip(engines, expected, strict=True)] * 2:
+        for found, plain in zip(engine.label_logits(prompts, [1, 2, 3]), own, strict=True):
+            assert found.logits == pytest.approx(plain.logits, abs=1e-5)
+
+
 @pytest.mark.parametrize("first", [True, False])
 def test_an_adapter_that_does_not_fit_leaves_nothing_in_the_base(
     tiny_folder: Path, tiny_adapter: Path, tmp_path: Path, first: bool

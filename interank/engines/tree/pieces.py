@@ -46,12 +46,33 @@ class Store(Protocol):
         ...
 
 
+class Beginning:
+    """The beginning of later texts, with its keys and values by layer; the store of the piece that reads it."""
+
+    def __init__(self, ids: Ids) -> None:
+        self.ids = ids
+        self.layers: dict[int, _States] = {}
+
+    def begins(self, text: Ids) -> bool:
+        """Whether a text begins with it and goes on."""
+        return len(text) > len(self.ids) and text[: len(self.ids)] == self.ids
+
+    def before(self, layer: int) -> None:
+        """See `Store`."""
+
+    def take(self, layer: int, key: torch.Tensor, value: torch.Tensor) -> None:
+        """See `Store`."""
+        # Copied, because views would keep queries in memory where a model computes all three at once.
+        self.layers[layer] = key.clone(), value.clone()
+
+
 class Path:
     """The store of texts that are only read: it holds the path to the next piece."""
 
-    def __init__(self) -> None:
+    def __init__(self, beginning: Beginning | None = None) -> None:
+        """Begin at the start of all texts, or after their common beginning."""
         self._piece: Piece | None = None
-        self._layers: dict[int, _States] = {}
+        self._layers: dict[int, _States] = {} if beginning is None else dict(beginning.layers)
         self._taken: set[int] = set()
 
     def turn(self, piece: Piece) -> None:
@@ -82,18 +103,18 @@ class Path:
 class TextTree:
     """Different texts as one tree, which is read in pieces; the order of the texts changes nothing."""
 
-    def __init__(self, texts: Iterable[Ids]) -> None:
-        """Build the tree.
+    def __init__(self, texts: Iterable[Ids], read: int = 0) -> None:
+        """Build the tree of texts whose first `read` tokens are equal, and are in the store already.
 
         Raises:
-            ValueError: One is empty.
+            ValueError: One has no more tokens than that.
         """
         texts = sorted(set(texts))
-        if () in texts:
+        if any(len(text) <= read for text in texts):
             raise ValueError("a text without a token has no end to be read")
         self._row = Row()
         # In this order texts with a common prefix follow each other.
-        self._trunks = dict(self._row.grow(texts, 0, ROOT))
+        self._trunks = dict(self._row.grow(texts, read, ROOT))
 
     def pieces(self, tokens: int, device: torch.device) -> Iterator[Piece]:
         """All texts, in pieces of so many tokens at most."""

@@ -14,7 +14,7 @@ from interank.engines.last_logits import last_logits
 from interank.engines.layers import changes_rope
 from interank.engines.prompts import Prompt
 from interank.engines.tree.attention import inputs, let_follow_trees
-from interank.engines.tree.pieces import Path, Piece, Store, TextTree
+from interank.engines.tree.pieces import Beginning, Path, Piece, Store, TextTree
 from interank.engines.tree.prefix_tree import Ids
 
 
@@ -26,18 +26,17 @@ class TreeRunner:
         let_follow_trees(model)
 
     def logits(
-        self, prompts: Sequence[Prompt], budget: Budget, labels: Sequence[int]
+        self, prompts: Sequence[Prompt], budget: Budget, labels: Sequence[int], beginning: Beginning | None = None
     ) -> Iterator[tuple[list[int], torch.Tensor]]:
         """Batches of places in `prompts` with the vocabulary's logits after each prompt, a row each; see `last_logits`.
 
-        At most one prompt's keys and values are held.
+        Prompts that begin with `beginning` are read from its end on. Besides it at most one prompt's keys and values
+        are held.
         """
         places: dict[Ids, list[int]] = {}
         for place, prompt in enumerate(prompts):
             places.setdefault(prompt.ids, []).append(place)
-        path = Path()
-        for piece in self._pieces(places, budget):
-            path.turn(piece)
+        for piece, path in self._along(places, budget, beginning):
             logits = self._read(piece, path, labels)
             # Equal prompts in separate batches: a row of the vocabulary for each of them would take much memory.
             for turn in range(max((len(places[text]) for text in piece.ends), default=0)):
@@ -46,12 +45,15 @@ class TreeRunner:
 
     def states(self, texts: Collection[Ids], budget: Budget) -> Iterator[tuple[Ids, torch.Tensor]]:
         """Each different text with the last layer's hidden state at its end, of shape (width,)."""
-        base = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
-        path = Path()
-        for piece in self._pieces({*texts}, budget):
-            path.turn(piece)
-            states = base.base_model(**inputs(self.model, piece.tree), store=path).last_hidden_state[0]
-            yield from zip(piece.ends, states[piece.tree.scored], strict=True)
+        for piece, path in self._along({*texts}, budget):
+            yield from zip(piece.ends, self._states(piece, path)[piece.tree.scored], strict=True)
+
+    def beginning(self, ids: Ids) -> Beginning:
+        """A beginning of prompts, read in one piece; it serves as long as the model's weights stay as they are."""
+        beginning = Beginning(ids)
+        [piece] = TextTree([ids]).pieces(len(ids), self.model.device)
+        self._states(piece, beginning)
+        return beginning
 
     def cut(self, prompts: Sequence[Prompt], budget: Budget, room: int) -> Iterator[list[int]]:
         """Batches for generation, as places in `prompts`, with room for `room` new tokens each."""
@@ -72,13 +74,29 @@ class TreeRunner:
         mask = (torch.arange(longest, device=self.model.device) >= longest - lengths).long()
         return CachedBatch(self.model, rows.cache, mask, lengths - 1, torch.stack([logits[text] for text in texts]))
 
-    def _pieces(self, texts: Collection[Ids], budget: Budget) -> Iterator[Piece]:
-        """All texts as one tree, except those that change rotary frequencies by their length: each alone and whole."""
+    def _along(
+        self, texts: Collection[Ids], budget: Budget, beginning: Beginning | None = None
+    ) -> Iterator[tuple[Piece, Path]]:
+        """The pieces of all texts, each with its path.
+
+        Texts are one tree, those that begin with `beginning` another one after it, and each text that changes rotary
+        frequencies by its length stands alone and whole.
+        """
         long = sorted((text for text in texts if changes_rope(self.model.config, len(text))), key=len)
-        if short := {*texts}.difference(long):
-            yield from TextTree(short).pieces(budget.tokens, self.model.device)
-        for text in long:
-            yield from TextTree([text]).pieces(len(text), self.model.device)
+        short = {*texts}.difference(long)
+        begun = {text for text in short if beginning is not None and beginning.begins(text)}
+        trees = [(short - begun, budget.tokens, None), (begun, budget.tokens, beginning)]
+        for own, tokens, read in [*trees, *(([text], len(text), None) for text in long)]:
+            path = Path(read)
+            for piece in TextTree(own, len(read.ids) if read else 0).pieces(tokens, self.model.device):
+                path.turn(piece)
+                yield piece, path
+
+    def _states(self, piece: Piece, store: Store) -> torch.Tensor:
+        """The last layer's hidden states of a piece, of shape (tokens, width)."""
+        base = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+        states: torch.Tensor = base.base_model(**inputs(self.model, piece.tree), store=store).last_hidden_state[0]
+        return states
 
     def _read(self, piece: Piece, store: Store, labels: Sequence[int]) -> torch.Tensor:
         """The logits after the texts that end in a piece."""

@@ -79,6 +79,36 @@ def test_each_logit_is_that_of_a_plain_forward_pass(model: Any, seed: int, numbe
         assert found.logits == pytest.approx(plain[list(LABELS)].tolist(), abs=ERROR * float(plain.abs().max()))
 
 
+@settings(max_examples=10, deadline=None, phases=(Phase.explicit, Phase.generate))
+@given(seed=st.integers(0, 10_000), number=st.integers(1, 7), tokens=st.integers(1, 300), share=st.floats(0, 1))
+def test_prompts_go_on_from_a_beginning_that_was_read(
+    model: Any, seed: int, number: int, tokens: int, share: float
+) -> None:
+    """Prompts that begin otherwise, or end with it, are read whole."""
+    rng = random.Random(seed)
+    texts = branching(rng, number)
+    beginning = texts[0][: 1 + int(share * (len(texts[0]) - 1))]
+    engine = TransformersEngine(model, budget=Budget(tokens, keys=1))
+    prompts = [Prompt((), text, ()) for text in [*texts, beginning, (*beginning, 7)]]
+    plain = engine.label_logits(prompts, LABELS)
+    engine.beginning = engine.read_beginning(beginning)
+    for _ in range(2):
+        for found, own in zip(engine.label_logits(prompts, LABELS), plain, strict=True):
+            assert found.logits == pytest.approx(own.logits, abs=ERROR * max(map(abs, own.logits)), rel=1e-4)
+
+
+def test_a_beginning_that_was_read_is_not_read_again() -> None:
+    model, beginning = smollm2(), tuple(range(3, 53))
+    engine, sizes = TransformersEngine(model), list[int]()
+    model.model.layers[0].register_forward_pre_hook(lambda _, given: sizes.append(given[0].shape[1]))
+    engine.beginning = engine.read_beginning(beginning)
+    assert sizes == [50]
+    engine.label_logits([Prompt(beginning, (200,), (201,)), Prompt((*beginning, 210), (211,), ())], LABELS)
+    assert sizes[1:] == [4]
+    engine.label_logits([Prompt(beginning[1:], (200,), ())], LABELS)
+    assert sizes[2:] == [50]
+
+
 @given(seed=st.integers(0, 10_000), number=st.integers(1, 12), tokens=st.integers(1, 300))
 def test_each_text_stands_in_the_row_and_ends_once(seed: int, number: int, tokens: int) -> None:
     texts = branching(random.Random(seed), number)
@@ -175,7 +205,10 @@ def test_texts_that_change_how_positions_are_read_are_read_by_themselves(
         model(torch.tensor([[5]]))
     runner = reader(model)
     with torch.no_grad():
-        found = [pair for places, rows in runner.logits(prompts, budget, ()) for pair in zip(places, rows, strict=True)]
+        # Long texts are read from their start, whatever has been read.
+        begun = (runner.beginning(shared[:40]),) if isinstance(runner, TreeRunner) else ()
+        read = runner.logits(prompts, budget, (), *begun)
+        found = [pair for places, rows in read for pair in zip(places, rows, strict=True)]
     assert sorted(place for place, _ in found) == [*range(len(prompts))]
     for place, own in found:
         assert float((own - plain[place]).abs().max() / plain[place].abs().max()) < ERROR
