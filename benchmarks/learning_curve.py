@@ -55,7 +55,8 @@ def main() -> None:
     site = held_out.load("sites", options.judgments, options.questions)
     for pairs in options.points:
         for seed in SEEDS.get(pairs, (0,)):
-            rank(trained(options, pairs, seed), ledger_of(options, pairs, seed), site)
+            if values(options, site, pairs, seed) is None:
+                rank(trained(options, pairs, seed), ledger_of(options, pairs, seed), site)
             draw(options, site)
 
 
