@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,20 +14,22 @@ from safetensors.torch import load_file
 
 from interank import judging
 from interank.artifact import Artifact, Existing, open_artifact
+from interank.engines import reward_adapter
 from interank.engines.adapters import ADAPTER_WEIGHTS, with_adapter
 from interank.engines.models import find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
-from interank.engines.reward_adapter import Explanation, open_reward
+from interank.engines.reward_adapter import Explanation, RewardAdapter, open_reward
 from interank.errors import ArtifactError, InputError, ModelError
 from interank.rewards import Reward
 from interank.settings import LoraRecipe, PromptSettings, RewardRecipe
-from interank.stages import distill, rl
+from interank.stages import distill, reward, rl
 from interank.tasks.judge.reader import ModelReader
 from interank.tasks.judge.recipe import DistillJudge, RlJudge
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact
+from tests.support.marked_explanations import explained_artifact, judged, recipe_of
 from tests.support.reward_models import tiny_reward
-from tests.support.tiny import tiny_model
+from tests.support.tiny import strong_model, tiny_model
 
 pytestmark = pytest.mark.own_rewards
 
@@ -41,6 +43,7 @@ def reward(*, completions, query, document, model=None, **_):
         assert len({round(value, 3) for value in found}) > 1
     return [0.0] * len(completions)
 """
+JUDGED = rule.examples(0, queries=8, documents=4)
 TRAINER = {
     "max_steps": 3,
     "num_generations": 2,
@@ -52,31 +55,60 @@ TRAINER = {
 }
 
 
+# Every rollout is recorded.
+PAID = {"validation": {"questions": 0, "every": 1}, "max_completion_tokens": 24}
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("rl_reward")
     (place / "asking.py").write_text(ASKING)
-    judgments_artifact(place / "judgments", rule.examples(0, queries=8, documents=4))
+    judgments_artifact(place / "judgments", JUDGED)
     return place
 
 
 @pytest.fixture(scope="module")
 def policy(tiny_folder: Path, folder: Path) -> Path:
+    return policy_on(tiny_folder, folder, "policy")
+
+
+def policy_on(base: Path, folder: Path, name: str, **trainer: Any) -> Path:
     """An adapter that drops out while it is trained, so that modes and drawn numbers matter."""
     recipe = DistillJudge(
         stage="distill",
-        judgments=judgments_artifact(folder / "taught", rule.examples(1, queries=2)),
-        student=str(tiny_folder),
+        judgments=judgments_artifact(folder / f"{name}-taught", rule.examples(1, queries=2)),
+        student=str(base),
         prompt=PromptSettings(max_length=300, max_query_tokens=64, max_document_tokens=64),
         lora=LoraRecipe(rank=4, alpha=8, dropout=0.2),
-        trainer={"max_steps": 2, "gradient_checkpointing": False, "save_strategy": "no"},
+        trainer={"max_steps": 2, "gradient_checkpointing": False, "save_strategy": "no", **trainer},
     )
-    return distill.run(recipe, folder / "policy").path
+    return distill.run(recipe, folder / name).path
 
 
 @pytest.fixture(scope="module")
 def model(tiny_folder: Path, folder: Path) -> Artifact:
     return tiny_reward(tiny_folder, folder)
+
+
+@pytest.fixture(scope="module")
+def base(folder: Path) -> Path:
+    """A random model of larger weights writes something at least."""
+    return strong_model(folder / "base")
+
+
+@pytest.fixture(scope="module")
+def writer(base: Path, folder: Path) -> Path:
+    """It has learned so much that most of what it writes has a grade."""
+    return policy_on(base, folder, "writer", max_steps=40, learning_rate=1.0e-2)
+
+
+@pytest.fixture(scope="module")
+def trained(base: Path, folder: Path) -> Artifact:
+    """As its stage leaves it, of so many steps that it tells texts apart."""
+    judgments = explained_artifact(folder / "trained-explained", judged(queries=6, held_out=2))
+    trainer = {"max_steps": 12, "learning_rate": 1.0e-2, "per_device_train_batch_size": 8, "save_strategy": "no"}
+    recipe = recipe_of(base, judgments, controls=False, trainer={**trainer, "gradient_checkpointing": False})
+    return reward.run(recipe, folder / "trained-reward")
 
 
 def refined(
@@ -166,13 +198,79 @@ def test_an_explanation_is_worth_the_sigmoid_of_its_score_whatever_the_grade(mod
     )
 
 
-def test_a_training_has_it_beside_its_policy(folder: Path, policy: Path, model: Artifact, tmp_path: Path) -> None:
-    rewards = [{"use": "explanation_quality", "params": {"model": str(model.path)}}]
-    made = refined(folder, policy, tmp_path / "rl", rewards)
-    assert [row for row in figures(made) if "reward" in row]
+def test_a_training_is_paid_by_what_it_says_beside_its_policy(
+    folder: Path, writer: Path, trained: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On one set of base weights, of which only the policy's adapter moves."""
+    loaded: list[Any] = []
+
+    def load(*given: Any, **more: Any) -> Any:
+        loaded.append(load_model(*given, **more))
+        return loaded[-1]
+
+    for module in (rl, reward_adapter):
+        monkeypatch.setattr(module, "load_model", load)
+    made = refined(folder, writer, tmp_path / "rl", [use(trained.path)], **PAID)
+    monkeypatch.undo()
+    # What each completion earned is what the reward model, opened by itself, says of it.
+    queries = {item.query.query_id: item.query.text for item in JUDGED}
+    documents = {item.document.doc_id: item.document.full_text for item in JUDGED}
+    rows = [json.loads(line) for line in (made.path / "rollouts.jsonl").read_text("utf-8").splitlines()]
+    assert {row["step"] for row in rows} == {1, 2, 3}
+    judgments = [judging.parse(row["completion"]) for row in rows]
+    read = [
+        Explanation(queries[row["query_id"]], documents[row["doc_id"]], judgment.reasoning)
+        for row, judgment in zip(rows, judgments, strict=True)
+        if judgment is not None and judgment.reasoning
+    ]
+    said = iter(torch.tensor(open_reward(trained.path)(read)).sigmoid().tolist())
+    wanted = [next(said) if judgment is not None and judgment.reasoning else -1.0 for judgment in judgments]
+    assert [row["rewards"] for row in rows] == [{"explanation_quality": pytest.approx(one, abs=1e-4)} for one in wanted]
+    assert len({round(one, 3) for one in wanted if one > 0}) > 5
+    # One base, as it was; the reward model's adapter on it as its stage left it, and only the policy's moved.
+    (shared,) = loaded
+    before, adapters = load_model(find_model(str(_base_of(writer)))).state_dict(), {}
+    for name, weight in shared.state_dict().items():
+        if "lora_" in name:
+            adapters[name] = weight
+        else:
+            assert torch.equal(weight, before.pop(name.replace(".base_layer", ""))), name
+    assert not before
+    marking = load_file(trained.path / "adapter" / ADAPTER_WEIGHTS)
+    assert {name: weight for name, weight in adapters.items() if ".reward." in name}.keys() == {
+        _inside(name, "reward") for name in marking
+    }
+    assert all(torch.equal(adapters[_inside(name, "reward")], weight) for name, weight in marking.items())
+    assert open_artifact(trained.path).digest == trained.digest
+    start, end = (load_file(each / "adapter" / ADAPTER_WEIGHTS) for each in (writer, made.path))
+    assert {_inside(name, "default") for name in end} | {_inside(name, "reward") for name in marking} == adapters.keys()
+    assert any(not torch.equal(end[name], start[name]) for name in end)
     assert made.manifest["inputs"]["rewards.0.model"]["kind"] == "reward"
-    assert made.recipe()["rewards"][0]["params"]["model"] == str(model.path)
+    assert made.recipe()["rewards"][0]["params"]["model"] == str(trained.path)
     assert not (made.path / "adapter" / "reward").exists()
+
+
+def test_a_training_that_it_pays_is_gone_on_with_to_the_same_adapter(
+    folder: Path, writer: Path, trained: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rewards = [use(trained.path)]
+    whole = refined(folder, writer, tmp_path / "whole", rewards, **PAID)
+    mark, asked = RewardAdapter.__call__, []
+
+    def ending(model: RewardAdapter, explanations: Sequence[Explanation]) -> list[float]:
+        asked.append(len(explanations))
+        if len(asked) == 3:
+            raise InputError("ended on the way")
+        return mark(model, explanations)
+
+    with monkeypatch.context() as patched, pytest.raises(InputError, match="ended on the way"):
+        patched.setattr(RewardAdapter, "__call__", ending)
+        refined(folder, writer, tmp_path / "rl", rewards, **PAID)
+    assert not (tmp_path / "rl").exists()
+    resumed = refined(folder, writer, tmp_path / "rl", rewards, **PAID, existing="resume")
+    found, wanted = (load_file(each.path / "adapter" / ADAPTER_WEIGHTS) for each in (resumed, whole))
+    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+    assert (resumed.path / "rollouts.jsonl").read_bytes() == (whole.path / "rollouts.jsonl").read_bytes()
 
 
 def test_a_reward_model_of_another_base_or_prompt_or_kind_is_refused(
@@ -268,6 +366,12 @@ def test_reward_weighted_asks_the_adapter_from_which_it_starts(folder: Path, pol
     for query, document, three in told:
         assert three == pytest.approx(reader.grades([(query, document)])[0], abs=1e-5)
     assert told
+
+
+def _inside(name: str, adapter: str) -> str:
+    """What a weight of an adapter's file is called in the model that has the adapter."""
+    inner = name.removeprefix("base_model.model.")
+    return inner.replace("lora_A.", f"lora_A.{adapter}.").replace("lora_B.", f"lora_B.{adapter}.")
 
 
 def use(place: Path) -> dict[str, Any]:
