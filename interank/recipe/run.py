@@ -13,6 +13,7 @@ from interank.recipe.generate import GenerateRecipe
 from interank.resources import expanded
 from interank.settings import RewardRecipe
 from interank.settings.base import Settings
+from interank.settings.rewards import Rewards
 from interank.tasks import REFINED, RlRecipe
 from interank.tasks.head.reward_model.recipe import RewardModelRecipe
 from interank.tasks.judge.recipe import WITHOUT_MODEL
@@ -25,7 +26,8 @@ class StagesRecipe(Settings):
     generate: GenerateRecipe
     distill: Distill
     reward: RewardModelRecipe | None = None
-    """Trains a reward model, which rl's `explanation_quality` then uses; null trains none."""
+    """Trains a reward model, which `explanation_quality` in rl and in evaluate's `explanations` then uses; null trains
+    none."""
     rl: Rl
     evaluate: EvaluateRecipe
 
@@ -33,6 +35,19 @@ class StagesRecipe(Settings):
     def named(self) -> tuple[str, ...]:
         """The names of the pipeline's stages, in order."""
         return tuple(name for name in type(self).model_fields if getattr(self, name) is not None)
+
+    def without_handed(self) -> StagesRecipe:
+        """The stages without the rewards that wait for the pipeline's own reward model, which nobody can open yet."""
+        if self.reward is None:
+            return self
+        marking = self.evaluate.explanations
+        marking = marking and marking.model_copy(update={"rewards": _unhanded(marking.rewards)})
+        return self.model_copy(
+            update={
+                "rl": self.rl.model_copy(update={"rewards": _unhanded(self.rl.rewards)}),
+                "evaluate": self.evaluate.model_copy(update={"explanations": marking}),
+            }
+        )
 
     @model_validator(mode="after")
     def _nothing_handed_twice(self) -> StagesRecipe:
@@ -99,11 +114,27 @@ def with_reward_model(rl: RlRecipe, place: Path) -> RlRecipe:
     """
     if not any(map(is_handed, rl.rewards)):
         return type(rl).model_validate({**rl.model_dump(), "reward_model": place})
-    rewards = tuple(
+    return rl.model_copy(update={"rewards": _handed(rl.rewards, place)})
+
+
+def with_marking_model(recipe: EvaluateRecipe, place: Path) -> EvaluateRecipe:
+    """Return the recipe with the pipeline's reward model in its marks: in `explanation_quality` that names none."""
+    marking = recipe.explanations
+    if marking is None:
+        return recipe
+    rewards = _handed(marking.rewards, place)
+    return recipe.model_copy(update={"explanations": marking.model_copy(update={"rewards": rewards})})
+
+
+def _unhanded(rewards: Rewards) -> Rewards:
+    return tuple(entry for entry in rewards if not is_handed(entry))
+
+
+def _handed(rewards: Rewards, place: Path) -> Rewards:
+    return tuple(
         entry.model_copy(update={"params": {**entry.params, "model": str(place)}}) if is_handed(entry) else entry
-        for entry in rl.rewards
+        for entry in rewards
     )
-    return rl.model_copy(update={"rewards": rewards})
 
 
 class RunRecipe(Settings):

@@ -32,5 +32,5 @@ class MarkingRecipe(Settings):
     from which rl started, as `interank run` does where none is named; it is loaded beside the model that ranks."""
     rewards: Rewards = (RewardRecipe(use="stance"), RewardRecipe(use="support"))
     """The rewards that mark them. `explanation_quality` can be added, with `params.model`, an output of
-    `interank reward` on the reader's base. An explanation takes about five forward passes, no generation and no calls:
-    0.2M tokens for 100 explanations of documents of 500 tokens."""
+    `interank reward` on the reader's base; in `interank run` its stage `reward` gives it. An explanation takes about
+    five forward passes, no generation and no calls: 0.2M tokens for 100 explanations of documents of 500 tokens."""

@@ -60,7 +60,7 @@ def _named(recipe: Recipe) -> Sequence[Input]:
     """The inputs of the recipe's stage."""
     # Importing the modules that name them takes a while.
     if isinstance(recipe, RunRecipe):
-        stages = recipe.stages
+        stages = recipe.stages.without_handed()
         parts = {name: getattr(stages, name) for name in stages.named}
         return [replace(each, name=f"{name}.{each.name}") for name, own in parts.items() for each in _named(own)]
     if isinstance(recipe, GenerateRecipe):

@@ -13,7 +13,7 @@ from interank.errors import ArtifactError
 from interank.inputs import Input
 from interank.locks import held
 from interank.recipe import EvaluateRecipe, RunRecipe
-from interank.recipe.run import StagesRecipe, is_handed, with_reward_model
+from interank.recipe.run import StagesRecipe, with_marking_model, with_reward_model
 from interank.resources import expanded
 from interank.stages import distill, evaluate, generate, reward, rl
 from interank.stages.inputs import require_inputs
@@ -27,15 +27,12 @@ def check(recipe: RunRecipe) -> Sequence[Input]:
     Raises:
         InterankError: An input cannot be used.
     """
-    stages = recipe.stages
-    # The pipeline's own reward model does not exist yet.
-    handed = [entry for entry in stages.rl.rewards if stages.reward is not None and is_handed(entry)]
-    rewards = tuple(entry for entry in stages.rl.rewards if entry not in handed)
+    stages = recipe.stages.without_handed()
     checked = {
         "generate": generate.check(stages.generate),
         "distill": distill.check(stages.distill),
         "reward": reward.check(stages.reward) if stages.reward is not None else [],
-        "rl": rl.check(stages.rl.model_copy(update={"rewards": rewards})),
+        "rl": rl.check(stages.rl),
         "evaluate": evaluate.check(stages.evaluate.model_copy(update={"adapters": trained_further(stages)})),
     }
     return [replace(each, name=f"{stage}.{each.name}") for stage, named in checked.items() for each in named]
@@ -61,16 +58,17 @@ def _all_stages(recipe: RunRecipe, out: Path, existing: Existing) -> Artifact:
     _announce(stages.named, "distill", out)
     distilling = stages.distill.model_copy(update={"judgments": judgments})
     distilled = distill.run(distilling, out / "distill", existing=existing).path
-    refining = stages.rl
+    refining, evaluation = stages.rl, stages.evaluate
     if stages.reward is not None:
         _announce(stages.named, "reward", out)
         marking = stages.reward.model_copy(update={"judgments": judgments})
-        refining = with_reward_model(refining, reward.run(marking, out / "reward", existing=existing).path)
+        model = reward.run(marking, out / "reward", existing=existing).path
+        refining, evaluation = with_reward_model(refining, model), with_marking_model(evaluation, model)
     _announce(stages.named, "rl", out)
     refining = refining.model_copy(update={"judgments": judgments, "adapter": distilled})
     improved = rl.run(refining, out / "rl", existing=existing).path
     _announce(stages.named, "evaluate", out)
-    evaluation = stages.evaluate.model_copy(update={"adapters": (*trained_further(stages), distilled, improved)})
+    evaluation = evaluation.model_copy(update={"adapters": (*trained_further(stages), distilled, improved)})
     return evaluate.run(with_reader(evaluation, distilled), out / "evaluate", existing=existing)
 
 

@@ -15,7 +15,7 @@ from interank.recipe import (
     load_recipe,
     recipe_files,
 )
-from interank.recipe.run import with_reward_model
+from interank.recipe.run import with_marking_model, with_reward_model
 from interank.recipe.trainer_keys import OWNED, trainer_faults, trainer_fields
 from interank.tasks.judge.recipe import DistillJudge, RlJudge
 
@@ -257,6 +257,33 @@ def test_a_pipelines_reward_model_takes_the_place_of_rewards_without_one(tmp_pat
     assert [entry.use for entry in handed] == ["well_formed", "explanation_quality"]
     assert handed[1].params == {"model": "runs/reward"}
     assert handed[1].weight == pytest.approx(0.7)
+
+
+def test_a_pipelines_reward_model_marks_where_none_is_named(tmp_path: Path) -> None:
+    source = recipe_of(tmp_path, PIPELINE.replace("REWARD", "{use: explanation_quality}"))
+    named = "{use: explanation_quality, params: {model: mine}}"
+    marks = f"evaluate.explanations={{rewards: [{{use: stance}}, {{use: explanation_quality}}, {named}]}}"
+    recipe = load_recipe(source, [marks])
+    assert isinstance(recipe, RunRecipe)
+    handed = with_marking_model(recipe.stages.evaluate, Path("runs/reward")).explanations
+    assert handed is not None
+    assert [(entry.use, entry.params.get("model")) for entry in handed.rewards] == [
+        ("stance", None),
+        ("explanation_quality", "runs/reward"),
+        ("explanation_quality", "mine"),
+    ]
+    # Before there is that model, all but what waits for it is checked.
+    waiting = recipe.stages.without_handed()
+    assert waiting.evaluate.explanations is not None
+    assert [entry.params.get("model") for entry in waiting.evaluate.explanations.rewards] == [None, "mine"]
+    assert [entry.use for entry in waiting.rl.rewards] == ["well_formed"]
+    alone = load_recipe(source, [marks, "reward=null"])
+    assert isinstance(alone, RunRecipe)
+    assert alone.stages.without_handed() is alone.stages
+    unmarked = load_recipe(source)
+    assert isinstance(unmarked, RunRecipe)
+    assert with_marking_model(unmarked.stages.evaluate, Path("runs/reward")).explanations is None
+    assert unmarked.stages.without_handed().evaluate.explanations is None
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from interank.artifact import Artifact, open_artifact
 from interank.cli.app import main
+from interank.engines.reward_adapter import Explanation, open_reward
 from interank.explanations import MADE_MARKS, read_explanations
 from interank.recipe import EvaluateRecipe, RunRecipe, load_recipe
 from interank.resources import resource_dir
@@ -64,7 +67,7 @@ stages:
     benchmark: BENCHMARK
     depth: 3
     explain: 1
-    explanations: {rewards: [{use: stance}, {use: support}]}
+    explanations: {rewards: [{use: stance}, {use: support}, {use: explanation_quality}]}
     max_reasoning_tokens: 8
 """
 
@@ -150,12 +153,95 @@ def test_the_distilled_adapter_reads_the_explanations_that_are_evaluated(made: d
         assert {doc_id for row in rows for doc_id in row.get("marks", {})} == explained
 
 
+def test_the_reward_model_marks_the_explanations_that_are_evaluated(made: dict[str, Artifact]) -> None:
+    evaluation, reward = made["evaluate"], made["reward"]
+    named = evaluation.manifest["inputs"]["explanations.rewards.2.model"]
+    assert (named["kind"], named["digest"]) == ("reward", reward.digest)
+    benchmark = Path(str(evaluation.recipe()["benchmark"]))
+    queries, documents = (texts(benchmark / name) for name in ("queries.jsonl", "corpus.jsonl"))
+    marks = open_reward(reward.path)
+    for name in ("distill", "rl"):
+        given, read = [], []
+        for row in rows_of(evaluation.path / "rankings" / f"{name}.jsonl"):
+            for item in row["ranking"]:
+                if item["explanation"]:
+                    given.append(row["marks"][item["doc_id"]]["explanation_quality"])
+                    document = documents[item["doc_id"]]
+                    read.append(Explanation(queries[row["query_id"]], document, item["explanation"]))
+        assert given
+        assert given == pytest.approx(torch.tensor(marks(read)).sigmoid().tolist(), abs=1e-5)
+        told = json.loads((evaluation.path / "metrics.json").read_text("utf-8"))[name]
+        assert told["explanations"]["marks"]["explanation_quality"]["count"] == len(given)
+
+
+def rows_of(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+
+
+def texts(file: Path) -> dict[str, str]:
+    """Of queries or documents, by their names."""
+    return {row["id"]: row.get("query") or row["content"] for row in rows_of(file)}
+
+
 def test_a_reader_that_is_named_stays(tiny_adapter: Path) -> None:
     for named, reader in ((tiny_adapter, tiny_adapter), (None, Path("distilled"))):
         recipe = EvaluateRecipe(stage="evaluate", explanations=MarkingRecipe(reader=named))
         marking = pipeline.with_reader(recipe, Path("distilled")).explanations
         assert marking is not None and marking.reader == reader
     assert pipeline.with_reader(EvaluateRecipe(stage="evaluate"), Path("distilled")).explanations is None
+
+
+def mark(number: int, body: dict[str, Any]) -> Answer:
+    """The teacher marks by length, in either order alike; else it explains."""
+    question = body["messages"][-1]["content"]
+    parts = re.split(r"\n\nExplanation (\d+):\n", question.rpartition("\n\n")[0])[1:]
+    if not parts:
+        return explain(number, body)
+    return said(
+        "\n".join(f"{place}: {len(text) % 11} - so" for place, text in zip(parts[::2], parts[1::2], strict=True))
+    )
+
+
+def test_the_recipe_of_five_stages_runs_in_small(tmp_path: Path) -> None:
+    """The one that comes along, with tiny models, few texts and steps."""
+    data, student = resource_dir("data"), strong_model(tmp_path / "base")
+    prompt = "{order: grade_first, max_length: 384, max_query_tokens: 40, max_document_tokens: 60}"
+    with serving(stub := Stub(mark)):
+        small = {
+            "generate.dumps": data / "stackexchange",
+            "generate.decontaminate": False,
+            "generate.mining": "{questions: 10, documents_per_question: 4, validation_share: 0.3}",
+            "generate.teacher.server": f"{{urls: [{stub.url}], api: chat}}",
+            "generate.teacher.grades": "votes",
+            **{f"{stage}.prompt": prompt for stage in ("generate", "distill")},
+            "generate.explanations.pairs": 8,
+            **{f"{stage}.student": student for stage in ("distill", "reward")},
+            "distill.trainer.max_steps": 2,
+            "distill.questions_per_step": 1,
+            "distill.validation": "{questions: 0}",
+            "reward.encoding": "{max_query_tokens: 40, max_explanation_tokens: 48, max_length: 160}",
+            "reward.controls": False,
+            "reward.trainer.max_steps": 2,
+            "rl.quantisation": "none",
+            "rl.hard_examples": "null",
+            "rl.max_completion_tokens": 16,
+            "rl.validation": "{questions: 0}",
+            "rl.trainer.max_steps": 2,
+            "rl.trainer.gradient_accumulation_steps": 1,
+            "evaluate.benchmark": data / "benchmark",
+            "evaluate.depth": 3,
+            "evaluate.queries": 3,
+            "evaluate.explain": 1,
+            "evaluate.max_reasoning_tokens": 8,
+        }
+        changes = [f"{name}={value}" for name, value in small.items()]
+        assert main(["run", "explained", *changes, "--out", str(tmp_path / "out"), "--quiet"]) == 0
+    made = {name: open_artifact(tmp_path / "out" / name) for name in STAGES}
+    assert {row.marked_by for row in read_explanations(made["generate"].path)} == {"meta-llama/Llama-3.3-70B-Instruct"}
+    assert made["rl"].recipe()["rewards"][2]["params"]["model"] == str(made["reward"].path)
+    assert {row["rewards"]["explanation_quality"] for row in rows_of(made["rl"].path / "rollouts.jsonl")}
+    marks = json.loads((made["evaluate"].path / "metrics.json").read_text("utf-8"))["rl"]["explanations"]["marks"]
+    assert marks.keys() == {"explanation_quality", "stance", "support"}
 
 
 def test_an_adapter_that_is_trained_further_stands_beside_what_becomes_of_it(
