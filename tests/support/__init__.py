@@ -17,6 +17,7 @@ Models:
     families: tiny random models of the families that people bring
     peft_kinds: PEFT's kinds and variants of adapters, with random weights
     rule_model: a tiny base model that has read the rule's texts, but grades at random
+    proofreading: a tiny base that can proofread as well, for reward models
     list_model: a tiny base model that finds an animal in a list, but ranks at random
     group_model: a tiny base model that names each document's animal, but grades windows at random
     stand_ins: tiny models under the names of released ones, for documents

@@ -40,7 +40,7 @@ def rule_base(folder: Path) -> Path:
     def rows(step: int) -> list[Row]:
         # First without the long instruction, which a model that cannot copy yet only drowns in.
         short = step < _SHORT_STEPS
-        return [_row(encoder, rng, short=short) for _ in range(_SHORT_ROWS if short else _FRAMED_ROWS)]
+        return [row(encoder, rng, short=short) for _ in range(_SHORT_ROWS if short else _FRAMED_ROWS)]
 
     def rate(step: int) -> float:
         # Without falling to nothing at the end, how well it reads depends on the machine's last digits.
@@ -66,7 +66,7 @@ def train_whole(model: Any, rows: Callable[[int], list[Row]], rate: Callable[[in
     model.eval()
 
 
-def _row(encoder: PromptEncoder, rng: random.Random, *, short: bool) -> Row:
+def row(encoder: PromptEncoder, rng: random.Random, *, short: bool) -> Row:
     query = (rng.choice(rule.COLOURS), rng.choice(rule.ANIMALS))
     document = (
         query[0] if rng.random() < 0.5 else rng.choice(rule.COLOURS),
