@@ -16,7 +16,9 @@
 * each of them mixed with BM25 and with MiniLM. Ways and weights are fitted on `fit`, questions of other sites.
 
 `all` ranks with one system after the other, each in a process of its own, and goes on where it was ended: a query that
-is scored is kept, as long as model and candidates are the same. Released rerankers are taken where there is a hub:
+is scored is kept, as long as model and candidates are the same. `benchmarks/scores` holds what was ranked so far; as
+`--work` it is gone on with, and `report` makes its tables again without ranking. Released rerankers are taken where
+there is a hub:
 
     python benchmarks/compare.py all ... --also bge-reranker-v2-m3=BAAI/bge-reranker-v2-m3 \
         --also Qwen3-Reranker-0.6B=Qwen/Qwen3-Reranker-0.6B \
@@ -146,10 +148,14 @@ def measured(score: Scorer, site: Site, query: Query) -> dict[str, Any]:
     documents = [site.corpus[doc_id] for doc_id in doc_ids]
     began, used = time.monotonic(), time.process_time()
     found = dict(zip(doc_ids, score(query, documents), strict=True))
-    graded = {doc_id: item["probabilities"] for doc_id, item in found.items() if item.get("probabilities")}
+    graded = {
+        doc_id: [round(each, 4) for each in item["probabilities"]]
+        for doc_id, item in found.items()
+        if item.get("probabilities")
+    }
     return {
         "query_id": query.query_id,
-        "scores": {doc_id: item["score"] for doc_id, item in found.items()},
+        "scores": {doc_id: round(item["score"], 6) for doc_id, item in found.items()},
         **({"probabilities": graded} if graded else {}),
         "seconds": round(time.monotonic() - began, 3),
         "processor_seconds": round(time.process_time() - used, 3),
