@@ -160,7 +160,7 @@ def test_two_commands_at_once_share_a_cache(tmp_path: Path) -> None:
     recipe, outs = tmp_path / "recipe.yaml", [tmp_path / name / "out" for name in ("one", "two")]
     arguments = [f"dumps={DUMPS}", f"cache={tmp_path / 'cache'}"]
     with serving(stub):
-        text = SERVED.replace("URL", stub.url).replace("25", "8").replace("samples: 3", "samples: 1")
+        text = SERVED.replace("25", "8").replace("samples: 3", "samples: 1").replace("URL", stub.url)
         recipe.write_text(text)
         for out in outs:
             out.parent.mkdir()
