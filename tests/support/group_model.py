@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from interank.engines.models import find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.settings import PromptSettings, WindowPromptSettings
@@ -18,7 +20,7 @@ from interank.types import GRADES, Document, Example, Judgment, Query, Relevance
 from tests.support import tiny
 from tests.support.list_model import spread
 from tests.support.rule import ANIMALS
-from tests.support.rule_model import Row, train_whole
+from tests.support.rule_model import Row, batch, train_whole
 
 SIZE = 4
 PROMPT = WindowPromptSettings(max_length=384, max_query_tokens=16, max_document_tokens=8)
@@ -57,10 +59,10 @@ def group_base(folder: Path) -> Path:
     spread(model)
     rng = random.Random(0)
 
-    def rows(step: int) -> list[Row]:
+    def rows(step: int) -> dict[str, torch.Tensor]:
         # First without the long instruction, as of `rule_model`.
         short = step < _SHORT_STEPS
-        return [_row(encoder, rng, short=short) for _ in range(_SHORT_ROWS if short else _FRAMED_ROWS)]
+        return batch([_row(encoder, rng, short=short) for _ in range(_SHORT_ROWS if short else _FRAMED_ROWS)])
 
     def rate(step: int) -> float:
         return (_SHORT_RATE if step < _SHORT_STEPS else _FRAMED_RATE) * min(1.0, (step + 1) / _WARMUP)

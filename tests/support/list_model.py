@@ -18,7 +18,7 @@ from interank.settings import ListPromptSettings, PromptSettings
 from interank.tasks.order.encoder import ListEncoder
 from interank.types import Document, Query
 from tests.support import list_rule, tiny
-from tests.support.rule_model import Row, train_whole
+from tests.support.rule_model import Row, batch, train_whole
 
 PROMPT = ListPromptSettings(max_length=512, max_query_tokens=16, max_document_tokens=8)
 REASONING_TOKENS = 8
@@ -38,10 +38,10 @@ def list_base(folder: Path) -> Path:
     spread(model)
     rng = random.Random(0)
 
-    def rows(step: int) -> list[Row]:
+    def rows(step: int) -> dict[str, torch.Tensor]:
         # First without the long instruction, as of `rule_model`.
         short = step < _SHORT_STEPS
-        return [_row(encoder, rng, short=short) for _ in range(_SHORT_ROWS if short else _FRAMED_ROWS)]
+        return batch([_row(encoder, rng, short=short) for _ in range(_SHORT_ROWS if short else _FRAMED_ROWS)])
 
     def rate(step: int) -> float:
         return (_SHORT_RATE if step < _SHORT_STEPS else _FRAMED_RATE) * min(1.0, (step + 1) / _WARMUP)

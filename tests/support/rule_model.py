@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from interank.engines.models import find_model, load_model, load_tokenizer
-from interank.engines.prompts import PromptEncoder
+from interank.engines.prompts import Prompt, PromptEncoder
 from interank.settings import PromptSettings
 from interank.types import GRADES, Document, Judgment, Query
 from tests.support import rule, tiny
@@ -37,10 +37,10 @@ def rule_base(folder: Path) -> Path:
     model: Any = load_model(files).to("cpu").float().train()
     rng = random.Random(0)
 
-    def rows(step: int) -> list[Row]:
+    def rows(step: int) -> dict[str, torch.Tensor]:
         # First without the long instruction, which a model that cannot copy yet only drowns in.
         short = step < _SHORT_STEPS
-        return [row(encoder, rng, short=short) for _ in range(_SHORT_ROWS if short else _FRAMED_ROWS)]
+        return batch([row(encoder, rng, short=short) for _ in range(_SHORT_ROWS if short else _FRAMED_ROWS)])
 
     def rate(step: int) -> float:
         # Without falling to nothing at the end, how well it reads depends on the machine's last digits.
@@ -52,14 +52,16 @@ def rule_base(folder: Path) -> Path:
     return folder
 
 
-def train_whole(model: Any, rows: Callable[[int], list[Row]], rate: Callable[[int], float], *, steps: int) -> None:
-    """Train all weights of a model, with the rows and the learning rate of each step; it is left in evaluation."""
+def train_whole(
+    model: Any, rows: Callable[[int], dict[str, torch.Tensor]], rate: Callable[[int], float], *, steps: int
+) -> None:
+    """Train all weights of a model, with the batch and the learning rate of each step; it is left in evaluation."""
     optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.98))
     for step in range(steps):
         drawn = rows(step)
         for group in optimizer.param_groups:
             group["lr"] = rate(step)
-        model(**batch(drawn)).loss.backward()
+        model(**drawn).loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
@@ -67,16 +69,9 @@ def train_whole(model: Any, rows: Callable[[int], list[Row]], rate: Callable[[in
 
 
 def row(encoder: PromptEncoder, rng: random.Random, *, short: bool) -> Row:
-    query = (rng.choice(rule.COLOURS), rng.choice(rule.ANIMALS))
-    document = (
-        query[0] if rng.random() < 0.5 else rng.choice(rule.COLOURS),
-        query[1] if rng.random() < 0.5 else rng.choice(rule.ANIMALS),
-    )
-    prompt = encoder.prompt(
-        Query("q", rule.query_text(*query)),
-        Document("d", rule.document_text(*document, rng.choice(rule.PLACES))),
-        answer_tokens=40,
-    )
+    """A question and a document, and an answer of one of several forms; `short` without the long instruction."""
+    query, document = names(rng)
+    prompt = asked(encoder, query, document, rng)
     say = rng.choice([rule.reasoning, rule.spelled_out])
     if rng.random() < _LABELLED:
         # An answer as the student will give it, but its grade counts in how much the texts differ.
@@ -84,8 +79,31 @@ def row(encoder: PromptEncoder, rng: random.Random, *, short: bool) -> Row:
         answer = list(encoder.answer(Judgment(rule.reasoning(query, document), differing), reasoning_tokens=99))
     else:
         answer = [*encoder.plain(say(query, document)), encoder.end]
-    ids = [1, *prompt.prefix[-9:], *prompt.document, *prompt.suffix[-3:]] if short else list(prompt.ids)
-    return ids, answer
+    return (shortened(prompt) if short else list(prompt.ids)), answer
+
+
+def names(rng: random.Random) -> tuple[tuple[str, str], tuple[str, str]]:
+    """Colour and animal that are asked for, and of a document that has each of them as often as not."""
+    query = (rng.choice(rule.COLOURS), rng.choice(rule.ANIMALS))
+    document = (
+        query[0] if rng.random() < 0.5 else rng.choice(rule.COLOURS),
+        query[1] if rng.random() < 0.5 else rng.choice(rule.ANIMALS),
+    )
+    return query, document
+
+
+def asked(encoder: PromptEncoder, query: tuple[str, str], document: tuple[str, str], rng: random.Random) -> Prompt:
+    """The prompt of both."""
+    return encoder.prompt(
+        Query("q", rule.query_text(*query)),
+        Document("d", rule.document_text(*document, rng.choice(rule.PLACES))),
+        answer_tokens=40,
+    )
+
+
+def shortened(prompt: Prompt) -> list[int]:
+    """Its ids without the long instruction."""
+    return [1, *prompt.prefix[-9:], *prompt.document, *prompt.suffix[-3:]]
 
 
 def batch(rows: list[tuple[list[int], list[int]]]) -> dict[str, torch.Tensor]:
