@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from interank.engines.models import cache_dir
 from tests.contracts.clients.expectations import Served, serving
 from tests.contracts.presence import MADE_FOR
 
@@ -54,8 +53,11 @@ _TESTS = Path(__file__).parent
 
 
 def environment(name: str, package: str) -> Path:
-    """The Python of a toolkit or client, made once; its packages come before those of this environment."""
-    folder = cache_dir() / "contracts" / name
+    """The Python of a toolkit or client, made once; its packages come before those of this environment.
+
+    It lies in this environment and goes with it: another's packages may be gone, and what was installed fits these.
+    """
+    folder = folder_of(name)
     done = folder / ".installed"
     of_node = package.split()[0] == "npm"
     python = Path(sys.executable) if of_node else folder / "bin" / "python"
@@ -69,6 +71,11 @@ def environment(name: str, package: str) -> Path:
         _make(folder, python, package)
     done.write_text(package)
     return python
+
+
+def folder_of(name: str) -> Path:
+    """Where the environment of a toolkit or client lies."""
+    return Path(sys.prefix) / "contracts" / name
 
 
 def _make(folder: Path, python: Path, package: str) -> None:
@@ -137,7 +144,7 @@ def _client_passes(name: str, served: Served) -> bool:
     # Several clients leave their sockets open, which pytest finds when it ends.
     more = {"INTERANK_SERVED": json.dumps(asdict(served)), "PYTEST_ADDOPTS": "-W ignore::ResourceWarning"}
     if _of_node(name):
-        more["NODE_PATH"] = str(cache_dir() / "contracts" / name / "node_modules")
+        more["NODE_PATH"] = str(folder_of(name) / "node_modules")
     return _passes(name, CLIENTS[name], [_TESTS / "clients"], more)
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.contracts import environments
 from tests.contracts.clients.asking import CLIENTS
 from tests.contracts.environments import CLIENTS as OF_CLIENTS
-from tests.contracts.environments import PROGRAMS, TOOLKITS, main, names_of, verdict
+from tests.contracts.environments import PROGRAMS, TOOLKITS, environment, main, names_of, verdict
 from tests.contracts.presence import MADE_FOR, found, need
 
 FOLDER = Path(__file__).parent
@@ -33,6 +34,22 @@ def test_each_package_of_an_environment_is_asked() -> None:
         assert needed(f"toolkits/{file}") == {names_of(packages)[0]}
     assert names_of("--no-deps rank-llm>=0.25 dacite>=1.8") == ["rank-llm", "dacite"]
     assert names_of("npm cohere-ai voyageai") == ["npm cohere-ai", "npm voyageai"]
+
+
+def test_an_environment_goes_with_the_one_whose_packages_it_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Path] = []
+
+    def make(folder: Path, *_: object) -> None:
+        made.append(folder)
+        folder.mkdir(parents=True)
+
+    monkeypatch.setattr(environments, "_make", make)
+    for prefix in ("first", "first", "second"):
+        monkeypatch.setattr(sys, "prefix", str(tmp_path / prefix))
+        assert environment("cohere", "cohere>=7") == tmp_path / prefix / "contracts" / "cohere" / "bin" / "python"
+    assert made == [tmp_path / prefix / "contracts" / "cohere" for prefix in ("first", "second")]
 
 
 @pytest.mark.parametrize("package", ["nowhere-to-be-found", "npm nowhere"])
