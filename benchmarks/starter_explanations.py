@@ -35,10 +35,18 @@ import torch
 from compare import base
 from sentence_transformers import SentenceTransformer
 
+from interank.artifact import open_artifact
+from interank.engines.adapters import with_adapter
+from interank.engines.bases import find_base
+from interank.engines.models import load_model, load_tokenizer
+from interank.engines.prompts import PromptEncoder
+from interank.engines.transformers import TransformersEngine
 from interank.evaluation.explanation_marks import MARKS, mark
 from interank.ir.significance import Sample
 from interank.ledger import read_rows, write_rows
 from interank.reranking.reranker import Reranker
+from interank.resources import expanded
+from interank.settings.prompts import PromptSettings
 from interank.settings.rewards import MarkingRecipe
 from interank.stages.explanation_rewards import marking
 from interank.tasks.judge.quotes import verified
@@ -85,7 +93,7 @@ def write(options: argparse.Namespace) -> None:
     writers: Mapping[str, Callable[[], list[dict[str, Any]]]] = {
         "untrained": lambda: by_model(base("distill/starter"), pairs),
         "rule": lambda: by_rule(options.minilm, pairs),
-        "starter": lambda: by_model(Reranker(options.starter), pairs),
+        "starter": lambda: by_model(writing(options.starter), pairs),
     }
     for name, written in writers.items():
         place = options.work / f"{name}.jsonl"
@@ -111,6 +119,14 @@ def chosen(options: argparse.Namespace) -> list[Pair]:
         grade = Relevance(voted.get((query.query_id, doc_id), 0))
         found.append(Pair(query, site.corpus[doc_id], "validation", _ORIGINS[grade], _NO_SOURCE))
     return found
+
+
+def writing(source: str) -> Reranker:
+    """The starter's adapter, which writes here although it is shipped to grade alone."""
+    adapter = open_artifact(expanded(source), "adapter")
+    files = find_base(adapter)
+    encoder = PromptEncoder(load_tokenizer(files), PromptSettings.model_validate(adapter.manifest["prompt"]))
+    return Reranker.on(TransformersEngine(with_adapter(load_model(files), adapter.path / "adapter")), encoder)
 
 
 def by_model(reranker: Reranker, pairs: Sequence[Pair]) -> list[dict[str, Any]]:
