@@ -56,7 +56,7 @@ def main() -> None:
     for pairs in options.points:
         for seed in SEEDS.get(pairs, (0,)):
             if values(options, site, pairs, seed) is None:
-                rank(trained(options, pairs, seed), ledger_of(options, pairs, seed), site)
+                rank(trained(options, pairs, seed), ledger_of(options, pairs, seed), site, options.precision)
             draw(options, site)
 
 
@@ -69,13 +69,17 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--points", type=lambda text: [int(each) for each in text.split(",")], default=list(POINTS))
     parser.add_argument("--steps", type=int, help="stop each training after so many, to try it")
     parser.add_argument("--questions", type=int, default=QUESTIONS, help="of the held-out sites")
+    parser.add_argument(
+        "--precision", choices=("float32", "bfloat16"), default="float32", help="of training and ranking"
+    )
     parser.add_argument("--threads", type=int, default=2)
     return parser.parse_args()
 
 
 def name_of(options: argparse.Namespace, pairs: int, seed: int) -> str:
     """What a point's outputs are called."""
-    return f"{pairs}-{seed}" + (f"-{options.steps}-steps" if options.steps else "")
+    parts = [f"{pairs}-{seed}", *([options.precision] if options.precision != "float32" else [])]
+    return "-".join([*parts, *([f"{options.steps}-steps"] if options.steps else [])])
 
 
 def ledger_of(options: argparse.Namespace, pairs: int, seed: int) -> Ledger:
@@ -88,6 +92,7 @@ def trained(options: argparse.Namespace, pairs: int, seed: int) -> Artifact:
     steps = [f"trainer.max_steps={options.steps}"] if options.steps else []
     # The adapter is the last one: trials on the way would only take time.
     given = [f"judgments={sample_of(options, pairs, seed)}", f"seed={seed}", "validation.questions=0", *steps]
+    given.append(f"precision={options.precision}")
     recipe = load_recipe(options.recipe, given, stage="distill")
     if not isinstance(recipe, DistillJudge):
         raise SystemExit(f"{options.recipe} was found to be no judge's recipe; name one with --recipe")
@@ -111,13 +116,13 @@ def sample_of(options: argparse.Namespace, pairs: int, seed: int) -> Path:
     return place.finish(seed=seed, counts={"judgments": len(kept)}).path
 
 
-def rank(adapter: Artifact, ledger: Ledger, site: Site) -> None:
+def rank(adapter: Artifact, ledger: Ledger, site: Site, precision: str) -> None:
     """Score the candidates of all questions, those that are there left out."""
     model = model_digest(adapter.path)
     done = {row["query_id"] for row in ledger.rows() if row["model"] == model}
     waiting = [query for query in held_out.reachable(site) if query.query_id not in done]
     if waiting:
-        reranker = Reranker(adapter.path)
+        reranker = Reranker(adapter.path, precision="bfloat16" if precision == "bfloat16" else "exact")
         for query in waiting:
             row = measured(lambda asked, texts: [i.as_row() for i in reranker.graded(asked, texts)], site, query)
             ledger.append([row | {"model": model}])
@@ -154,6 +159,7 @@ def draw(options: argparse.Namespace, site: Site) -> None:
         "machine": processor(),
         "questions": len(site.queries),
         "steps": options.steps,
+        "precision": options.precision,
         "BM25": round(float(bm25), 4),
         "points": points,
     }
