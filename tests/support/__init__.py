@@ -3,6 +3,7 @@
 Texts and rules:
     rule: a relevance rule over tiny texts that needs both query and document
     attack_world: a small world of plants with honest explanations, attacks on rewards, and its exact reader
+    attack_totals: what explanations of that world earn under a recipe's rewards
     list_rule: a rule over lists: of several documents, the one that names the fox helps
     splits: a benchmark folder of two splits with one corpus, and rankings on it
     dumps: a dump's posts, read by a plain XML parser to be held against ours
@@ -18,6 +19,7 @@ Models:
     peft_kinds: PEFT's kinds and variants of adapters, with random weights
     rule_model: a tiny base model that has read the rule's texts, but grades at random
     proofreading: a tiny base that can proofread as well, for reward models
+    attack_reader: a tiny model that has learned to read the texts of `attack_world`
     list_model: a tiny base model that finds an animal in a list, but ranks at random
     group_model: a tiny base model that names each document's animal, but grades windows at random
     stand_ins: tiny models under the names of released ones, for documents

@@ -225,11 +225,11 @@ class ExactReader:
 
     def grades(self, pairs: Sequence[tuple[str, str]]) -> list[Probabilities]:
         """By what the document tells of what was asked."""
-        return [_sure(_told_grade(*pair)) for pair in pairs]
+        return [_sure(told_grade(*pair)) for pair in pairs]
 
     def led_to(self, explained: Sequence[tuple[str, str]]) -> list[Probabilities]:
         """By what the explanation claims of what was asked; even where it claims nothing."""
-        return [_sure(_claimed_grade(*pair)) for pair in explained]
+        return [_sure(claimed_grade(*pair)) for pair in explained]
 
     def tokens(self, told: Sequence[ExplanationInput]) -> list[list[Token]]:
         """A word is a token; likely in a frame, and where a text that is shown gives it away."""
@@ -247,7 +247,8 @@ def _asked(query: str) -> tuple[str, str] | None:
     return (found[1], found[2]) if found else None
 
 
-def _told_grade(query: str, document: str) -> int | None:
+def told_grade(query: str, document: str) -> int:
+    """The grade of a document, by what it tells of what the query asks."""
     asked = _asked(query)
     assert asked is not None, query
     words = {*_WORD.findall(document.casefold())}
@@ -256,7 +257,8 @@ def _told_grade(query: str, document: str) -> int | None:
     return 2 if {"through", asked[1]} <= words else 1
 
 
-def _claimed_grade(query: str, explanation: str) -> int | None:
+def claimed_grade(query: str, explanation: str) -> int | None:
+    """The grade that an explanation claims, by its words alone; None where it claims none."""
     asked = _asked(query)
     assert asked is not None, query
     words = _WORD.findall(explanation.casefold())

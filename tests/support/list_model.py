@@ -51,9 +51,9 @@ def list_base(folder: Path) -> Path:
     return folder
 
 
-def spread(model: LlamaForCausalLM) -> None:
+def spread(model: LlamaForCausalLM, seed: int = 0) -> None:
     """Draw a model's first weights anew, so large that it begins to copy."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     for parameter in model.parameters():
         if parameter.dim() > 1:
             torch.nn.init.normal_(parameter, std=_SPREAD)
