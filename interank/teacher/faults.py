@@ -42,9 +42,12 @@ provide recommend relate resolve say settle show solve suggest tell talk
 """
 _VERBS = _VERB_LIST.split()
 _ONE = {f"{verb}{'es' if verb.endswith(('ss', 'ch', 'sh')) else 's'}": verb for verb in _VERBS}
-_DENIED = re.compile(rf"\b({_BE})(?: not|n't|n\u2019t)\b", re.IGNORECASE)
-_AFFIRMED = re.compile(rf"\b({_BE})\b(?! not|n't|n\u2019t)", re.IGNORECASE)
-_STATED = re.compile(rf"\b({'|'.join(_ONE)})\b", re.IGNORECASE)
+_DENIED = re.compile(rf"\b(?:({_BE})(?: not|n['\u2019]t)|(c)an(?:not|['\u2019]t)|(w)on['\u2019]t)\b", re.IGNORECASE)
+_AFFIRMED = re.compile(rf"\b({_BE})\b(?! not|['\u2019])", re.IGNORECASE)
+# After these words `answers` or `needs` is a noun.
+_BEFORE_NOUNS = "the a an its their of no any these those some all other"
+_OF_NOUNS = "".join(rf"(?<!\b{word} )" for word in _BEFORE_NOUNS.split())
+_STATED = re.compile(rf"{_OF_NOUNS}\b({'|'.join(_ONE)})\b", re.IGNORECASE)
 _SAME = re.compile(r"\b(same|other)\b")
 _NUMBER = re.compile(r"\b\d+(?:\.\d+)?\b")
 
@@ -242,7 +245,8 @@ def _turned(pair: _Pair) -> str | None:
     """The honest text with one statement negated, or one negation removed."""
     text = pair.honest
     if denied := _DENIED.search(text):
-        return f"{text[: denied.start()]}{denied[1]}{text[denied.end() :]}"
+        affirmed = denied[1] or (f"{denied[2]}an" if denied[2] else f"{denied[3]}ill")
+        return f"{text[: denied.start()]}{affirmed}{text[denied.end() :]}"
     places = [*_AFFIRMED.finditer(text), *_STATED.finditer(text), *_SAME.finditer(text)]
     if not places:
         return None

@@ -208,6 +208,26 @@ def test_a_minimal_edit_changes_one_thing() -> None:
     assert min(kinds["turned"], kinds["swapped"]) > len(kinds)
 
 
+@pytest.mark.parametrize(
+    ("honest", "turned"),
+    [
+        ("It can't tell the cause.", {"It can tell the cause."}),
+        ("It cannot tell the cause.", {"It can tell the cause."}),
+        ("Steam won\u2019t help.", {"Steam will help."}),
+        ("It isn't about bread.", {"It is about bread."}),
+        ("One of the answers tells why.", {"One of the answers does not tell why."}),
+        (
+            "It answers it and covers the needs.",
+            {"It does not answer it and covers the needs.", "It answers it and does not cover the needs."},
+        ),
+    ],
+)
+def test_a_turned_statement_is_a_sentence_still(honest: str, turned: set[str]) -> None:
+    """A sentence that breaks would tell the fault by its form."""
+    item = replace(ENGLISH[0], query=Query("q", "?"), judgment=Judgment(honest, Relevance.RELEVANT))
+    assert {Faults([item], seed).made("minimal_edit", item) for seed in SEEDS} == turned
+
+
 @pytest.mark.parametrize("kind", [kind for kind in FAULTS if kind != "to_the_judge"])
 def test_the_program_that_plays_teacher_marks_each_kind_below_the_honest_text(kind: Fault) -> None:
     for item, text in made(kind, TINY):
