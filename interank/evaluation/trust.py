@@ -9,7 +9,7 @@ from typing import Any
 import numpy
 
 from interank.evaluation.candidates import Task
-from interank.ir.calibration import BINS, calibration, probability_of_relevance
+from interank.ir.calibration import by_bin, calibration, expected_errors, probability_of_relevance
 from interank.ir.significance import Sample, Values
 
 QueryRows = Sequence[Sequence[tuple[Mapping[str, Any], bool]]]
@@ -25,13 +25,13 @@ def calibrations(graded: QueryRows, sample: Sample) -> dict[str, Any]:
     if not any(graded):
         return {}
     own = [[(probability_of_relevance(item["probabilities"]), truth) for item, truth in query] for query in graded]
-    columns = [_by_bin(own)]
+    columns = [by_bin(own)]
     figures = {"calibration": _calibration(own)}
     if any("probability" in item for query in graded for item, _ in query):
         fitted = [[(item["probability"], truth) for item, truth in query] for query in graded]
-        columns.append(_by_bin(fitted))
+        columns.append(by_bin(fitted))
         figures["calibrated"] = _calibration(fitted)
-    bounds = sample.bounds(numpy.column_stack(columns), _expected_errors)
+    bounds = sample.bounds(numpy.column_stack(columns), expected_errors)
     for name, (low, high) in zip(figures, bounds, strict=False):
         figures[name] |= {"low": low, "high": high}
     if "calibrated" in figures:
@@ -69,24 +69,6 @@ def abstentions(
 def _calibration(queries: Sequence[Sequence[tuple[float, bool]]]) -> dict[str, Any]:
     pairs = [pair for query in queries for pair in query]
     return asdict(calibration([probability for probability, _ in pairs], [truth for _, truth in pairs]))
-
-
-def _by_bin(queries: Sequence[Sequence[tuple[float, bool]]]) -> Values:
-    """By query, each bin's sum of predictions minus truths, then the number of documents; shape (queries, bins + 1)."""
-    sums = numpy.zeros((len(queries), BINS + 1))
-    for place, query in enumerate(queries):
-        for probability, truth in query:
-            sums[place, min(int(probability * BINS), BINS - 1)] += probability - truth
-        sums[place, BINS] = len(query)
-    return sums
-
-
-def _expected_errors(sums: Values) -> Values:
-    """The expected calibration error of each block of `_by_bin` columns; for two blocks also their difference."""
-    blocks = numpy.split(sums, sums.shape[1] // (BINS + 1), axis=1)
-    with numpy.errstate(invalid="ignore"):
-        errors = [numpy.abs(block[:, :BINS]).sum(axis=1) / block[:, BINS] for block in blocks]
-    return numpy.column_stack([*errors, errors[0] - errors[1]] if len(errors) > 1 else errors)
 
 
 def _answered(sums: Values) -> Values:

@@ -6,6 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+import numpy
+
+from interank.ir.significance import Values
+
 BINS = 10
 
 
@@ -76,6 +80,24 @@ def calibration(predicted: Sequence[float], is_relevant: Sequence[bool]) -> Cali
     error = sum(item.count * abs(item.predicted - item.observed) for item in filled) / len(pairs)
     brier = fmean((probability - truth) ** 2 for probability, truth in pairs)
     return Calibration(error, brier, fmean(truth for _, truth in pairs), len(pairs), filled)
+
+
+def by_bin(queries: Sequence[Sequence[tuple[float, bool]]]) -> Values:
+    """By query, each bin's sum of predictions minus truths, then the number of documents; shape (queries, bins + 1)."""
+    sums = numpy.zeros((len(queries), BINS + 1))
+    for place, query in enumerate(queries):
+        for probability, truth in query:
+            sums[place, min(int(probability * BINS), BINS - 1)] += probability - truth
+        sums[place, BINS] = len(query)
+    return sums
+
+
+def expected_errors(sums: Values) -> Values:
+    """The expected calibration error of each block of `by_bin` columns; for two blocks also their difference."""
+    blocks = numpy.split(sums, sums.shape[1] // (BINS + 1), axis=1)
+    with numpy.errstate(invalid="ignore"):
+        errors = [numpy.abs(block[:, :BINS]).sum(axis=1) / block[:, BINS] for block in blocks]
+    return numpy.column_stack([*errors, errors[0] - errors[1]] if len(errors) > 1 else errors)
 
 
 def risk_coverage(confidences: Sequence[float], values: Sequence[float]) -> RiskCoverage:

@@ -63,7 +63,7 @@ def _figures(report: Mapping[str, Any]) -> str:
         "the same, of equal marks": _in_words(style["of_equal_marks"]),
         "rho of scores and lengths": _in_words(length["trained"]),
         "rho of marks and lengths": _in_words(length["marks"]),
-        "calibration error": f"{calibrated['expected_error']:.3f}",
+        "calibration error": _in_words({**calibrated, "mean": calibrated["expected_error"]}),
         "mean confidence": f"{calibrated['confidence']:.3f}",
     }
     return "\n\n".join(
@@ -71,7 +71,7 @@ def _figures(report: Mapping[str, Any]) -> str:
             "## Held-out questions",
             f"Share of {report['pairs']} pairs of {report['questions']} questions in which the better mark has the "
             "higher score, with 95% intervals over questions. A kind of fault is compared with honest explanations of "
-            "the same document.",
+            "the same document that have the better mark.",
             cards.table(heads, rows),
             cards.values(more),
         ]

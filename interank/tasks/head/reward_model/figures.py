@@ -11,7 +11,7 @@ import numpy
 from scipy.stats import rankdata
 
 from interank.explanations import FAULTS, HONEST, ExplanationRow
-from interank.ir.calibration import calibration
+from interank.ir.calibration import by_bin, calibration, expected_errors
 from interank.ir.significance import Sample, Values
 from interank.tasks.head.reward_model.comparisons import Comparison, by_document, comparisons
 from interank.types import grouped
@@ -55,7 +55,7 @@ class HeldOutScores:
             "accuracy": {name: self.accuracy(self.compared, score) for name, score in scores.items()},
             "length_matched": {name: self.accuracy(alike, score) for name, score in scores.items()},
             "by_kind": self._by_kind(scores, left_out),
-            "calibration": _calibrated(self.compared, own),
+            "calibration": self._calibration(own),
             "length_correlation": {
                 "trained": self._with_length(own),
                 "marks": self._with_length(lambda row: float(row.mark or 0.0)),
@@ -89,6 +89,29 @@ class HeldOutScores:
                 shares = {name: self.accuracy(pairs, score) for name, score in scores.items()}
                 kinds[kind] = {"left_out": kind in left_out, **shares}
         return kinds
+
+    def _calibration(self, score: Score) -> dict[str, Any] | None:
+        """Calibration of the probability that the better-scored of two is better, the sigmoid of their difference.
+
+        `low` and `high` are the ends of the expected error's interval.
+        """
+        if not self.compared:
+            return None
+        questions = [
+            [_claimed(score(pair.better) - score(pair.worse)) for pair in pairs]
+            for pairs in grouped(self.compared, lambda pair: pair.better.query_id).values()
+        ]
+        calibrated = calibration(*zip(*(claim for claims in questions for claim in claims), strict=True))
+        ends: tuple[float | None, float | None] = (None, None)
+        if len(questions) >= _FEW:
+            (ends,) = Sample([len(questions)], seed=self.seed).bounds(by_bin(questions), expected_errors)
+        return {
+            "expected_error": calibrated.expected_error,
+            "low": ends[0],
+            "high": ends[1],
+            "confidence": fmean(probability for claims in questions for probability, _ in claims),
+            "accuracy": calibrated.base_rate,
+        }
 
     def _with_length(self, score: Score) -> dict[str, Any] | None:
         """Spearman's rho of scores and lengths among a document's explanations, a mean over documents."""
@@ -145,17 +168,9 @@ def _ratio(sums: Values) -> Values:
         return sums[:, :1] / sums[:, 1:]
 
 
-def _calibrated(pairs: Sequence[Comparison], score: Score) -> dict[str, Any] | None:
-    """Calibration of the probability that the better-scored of two is better: the sigmoid of the scores' difference."""
-    if not pairs:
-        return None
-    differences = [score(pair.better) - score(pair.worse) for pair in pairs]
-    calibrated = calibration([_sigmoid(abs(each)) for each in differences], [each > 0 for each in differences])
-    return {
-        "expected_error": calibrated.expected_error,
-        "confidence": fmean(_sigmoid(abs(each)) for each in differences),
-        "accuracy": calibrated.base_rate,
-    }
+def _claimed(difference: float) -> tuple[float, bool]:
+    """The probability that the higher score of two is the better's, and whether it is, by the better's lead."""
+    return _sigmoid(abs(difference)), difference > 0
 
 
 def _sigmoid(value: float) -> float:
