@@ -125,10 +125,15 @@ def test_kinds_that_are_left_out_are_not_learned(tiny_folder: Path, explained: P
     assert len(whole) - len(less) == sum(row.kind == "minimal_edit" for row in whole) > 0
 
 
-def test_a_pair_is_to_lead_by_the_margin_times_the_difference_of_its_marks(tiny_folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("end_token", [False, True])
+def test_a_pair_is_to_lead_by_the_margin_times_the_difference_of_its_marks(
+    tiny_folder: Path, tmp_path: Path, end_token: bool
+) -> None:
+    """Also where rows end with the token that they are padded with, and stock transformers would read another."""
     of_one = explanations_of(judged(queries=1, held_out=0)[0], random.Random(0))[:3]
     rows = [replace(row, mark=mark) for row, mark in zip(of_one, (1.0, 0.75, 0.25), strict=True)]
-    given = recipe_of(tiny_folder, tmp_path, margin=4.0)
+    reading = READING.model_copy(update={"end_token": end_token})
+    given = recipe_of(tiny_folder, tmp_path, margin=4.0, encoding=reading)
     recipe = given.model_copy(update={"trainer": {**given.trainer, "max_steps": 1}})
     data = RewardTrainingData(recipe, find_model(recipe.student), rows)
     assert sorted(each.margin for each in data.preferences) == pytest.approx([1.0, 2.0, 3.0])
