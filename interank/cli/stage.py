@@ -154,7 +154,10 @@ def what_comes_next(verb: str, artifact: Artifact) -> list[str]:
     if artifact.kind == "pairs":
         return [f"interank generate RECIPE pairs={out} --out runs/judgments has a teacher judge them"]
     if verb == "generate":
-        return [f"interank distill distill/smollm2 judgments={out} --out runs/student (or another of `recipes ls`)"]
+        learned = ["distill distill/smollm2 judgments={} --out runs/student"]
+        if artifact.manifest.get("explanations", {}).get("sets"):
+            learned = ["reward reward/smollm2 judgments={} --out runs/reward", *learned]
+        return [f"interank {each.format(out)} (or another of `recipes ls`)" for each in learned]
     if verb == "reward":
         use = f"rl.rewards: [{{use: explanation_quality, params: {{model: {out}}}}}]"
         return [f"{use} in a recipe of interank rl makes it mark the policy's explanations"]

@@ -15,7 +15,7 @@ from interank.progress import track
 from interank.recipe import GenerateRecipe
 from interank.stages.explanations import Explanations
 from interank.stages.judging_progress import tell
-from interank.teacher.annotate import Annotator, Outcome, known_grades
+from interank.teacher.annotate import Annotator, Outcome, TeacherJudgment, known_grades
 from interank.teacher.budget import Meter, dollars
 from interank.teacher.lists import ListOutcome, order_lists
 from interank.teacher.opening import REPLIES, asked_together, default_cache, open_teacher
@@ -94,9 +94,11 @@ def annotate(
 
 def _without_teacher(pairs: Sequence[Pair], explain: Explain) -> Annotations:
     """Annotations without a teacher: the grades from votes or labels."""
-    log.info("no teacher is asked: grades come from votes or labels, without explanations")
-    cost = {"seconds": 0.0, "device": "none", "tokens_read": 0, "tokens_written": 0, "dollars": None}
     outcomes = known_grades(pairs)
+    explained = any(isinstance(each, TeacherJudgment) and each.judgment.reasoning for each in outcomes)
+    which = "with the explanations that they have" if explained else "without explanations"
+    log.info("no teacher is asked: grades come from votes or labels, %s", which)
+    cost = {"seconds": 0.0, "device": "none", "tokens_read": 0, "tokens_written": 0, "dollars": None}
     return Annotations(list(pairs), outcomes, {}, [], explain(None, pairs, outcomes), "", {}, cost)
 
 

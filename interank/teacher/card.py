@@ -61,15 +61,12 @@ def card(
     files = [
         {"split": split, "path": name} for split, name in PARQUET.items() if tally.of_split(split) or split == "train"
     ]
-    teacher = notes.get("teacher")
-    explained = f" with the reason for it, written by `{teacher}` through interank" if teacher else ""
-    lacking = (
-        f" {tally.unexplained} of {tally.judgments} have no explanation." if tally.unexplained and explained else ""
-    )
+    explained = tally.unexplained < tally.judgments
+    lacking = f" {tally.unexplained} of {tally.judgments} have no explanation." if tally.unexplained else ""
     sections = [
         f"# Relevance judgments {'with' if explained else 'without'} explanations",
         "Questions, documents, and for each pair a grade (0 irrelevant, 1 partially relevant, 2 relevant)"
-        f"{explained}.{lacking}",
+        + (f" with the reason for it{_writer(notes)}.{lacking}" if explained else "."),
         f"![Judgments by grade and split]({PICTURE})",
         _sites(tally),
         _making(tally, notes),
@@ -83,6 +80,16 @@ def card(
     # The card names a licence only if the licence of every text allows it.
     about = {"license": "cc-by-sa-4.0"} if all(map(_is_share_alike, tally.licences)) else {}
     return cards.dataset_card(sections, configs=configs, **about)
+
+
+def _writer(notes: Mapping[str, Any]) -> str:
+    teacher = notes.get("teacher")
+    if teacher is None:
+        return ""
+    # Grades that were given may have come with their reasons.
+    return f", which `{teacher}` wrote " + (
+        "where there was none" if notes["grades"] == "given" else "through interank"
+    )
 
 
 def _is_share_alike(licence: str) -> bool:

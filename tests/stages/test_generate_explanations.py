@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from interank.artifact import Artifact, open_artifact
 from interank.cli.app import main
+from interank.cli.stage import what_comes_next
 from interank.errors import InputError
 from interank.explanations import FAULTS, ExplanationRow, read_explanations
 from interank.judgments import read_judgments
@@ -114,6 +115,7 @@ def test_the_card_and_the_manifest_tell_kinds_bias_contradictions_and_length(tmp
     assert -1 < told["length_correlation"] < 1
     card = DatasetCard.load(made.path / "README.md")
     assert "## Explanations with marks" in card.text
+    assert "with the reason for it, which `a/teacher` wrote where there was none." in card.text
     assert "| honest (teacher) | 35 | 1.00 |" in card.text
     assert "Contradictions: 0 of" in card.text
     configs = card.data.to_dict()["configs"]
@@ -177,7 +179,12 @@ def test_made_marks_ask_nobody_and_the_card_says_so(tmp_path: Path) -> None:
     assert {(row.kind == "honest", row.mark) for row in rows} == {(True, 1.0), (False, 0.0)}
     assert {row.marked_by for row in rows} == {"made faults"}
     assert "teacher" not in made.manifest
-    assert "Nobody marked them" in DatasetCard.load(made.path / "README.md").text
+    card = DatasetCard.load(made.path / "README.md").text
+    assert "Nobody marked them" in card
+    assert "# Relevance judgments with explanations" in card
+    assert "2 relevant) with the reason for it.\n" in card, "of the judgments, by whoever wrote them"
+    (learned, _) = what_comes_next("generate", made)
+    assert learned.startswith(f"interank reward reward/smollm2 judgments={made.path} --out runs/reward")
     again = generate.run(recipe_of(judged(tmp_path / "same"), ASKED_NOBODY, MADE), tmp_path / "again")
     assert (again.path / "explanations.parquet").read_bytes() == (made.path / "explanations.parquet").read_bytes()
 
