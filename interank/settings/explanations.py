@@ -46,7 +46,7 @@ class ExplanationsRecipe(Settings):
     """The token budget of an explanation."""
     max_length: int = Field(6144, ge=512)
     """The length of a marking request in tokens: question, document, all explanations of a pair, and their marks; the
-    document is cut to fit."""
+    document is cut to fit, and where less than 64 tokens of it would be left the explanations get no marks."""
 
     @model_validator(mode="after")
     def _something_differs(self) -> ExplanationsRecipe:

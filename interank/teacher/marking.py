@@ -23,6 +23,8 @@ from interank.wording import counted
 LINE_TOKENS = 24
 # Tokens of the rubric, its headings and the frame around the prompt.
 RUBRIC_TOKENS = 320
+# A judge that is shown fewer tokens of a document cannot say what is true of it.
+_LEAST_DOCUMENT = 64
 # Two orders contradict each other on two explanations if they prefer different ones, and the two differences of marks
 # are further apart than this.
 _SAME = 0.2
@@ -84,13 +86,21 @@ def made_marks(gathered: ExplainedPair) -> MarkedSet:
 def mark(annotator: Annotator, sets: Sequence[ExplainedPair], settings: ExplanationsRecipe) -> list[MarkedSet | None]:
     """Have the teacher mark each set in two orders; None where the budget ended before both were read."""
     orders = [_orders(each, settings.seed) for each in sets]
+    rooms = [_room(annotator, each, settings) for each in sets]
     requests = [
-        _request(annotator, each, order, settings) for each, both in zip(sets, orders, strict=True) for order in both
+        _request(annotator, each, order, room)
+        for each, both, room in zip(sets, orders, rooms, strict=True)
+        for order in both
+        if _shows_document(annotator, each, room)
     ]
-    replies = annotator.asker.replies(requests)
+    replies = iter(annotator.asker.replies(requests))
     marked: list[MarkedSet | None] = []
-    for place, (each, both) in enumerate(zip(sets, orders, strict=True)):
-        answers = replies[2 * place : 2 * place + 2]
+    for each, both, room in zip(sets, orders, rooms, strict=True):
+        if _shows_document(annotator, each, room):
+            answers = [next(replies) for _ in both]
+        else:
+            told = f"{counted(len(each.drafts), 'explanation')} leave {max(0, room)} tokens for the document"
+            answers = [Failure(f"{told}; raise explanations.max_length ({settings.max_length})")] * 2
         answered = [reply for reply in answers if reply is not None]
         marked.append(_marked(annotator, each, both, answered) if len(answered) == len(answers) else None)
     return marked
@@ -126,17 +136,27 @@ def _orders(gathered: ExplainedPair, seed: int) -> tuple[tuple[int, ...], tuple[
     return tuple(places), tuple(reversed(places))
 
 
-def _request(
-    annotator: Annotator, gathered: ExplainedPair, order: Sequence[int], settings: ExplanationsRecipe
-) -> Request:
+def _room(annotator: Annotator, gathered: ExplainedPair, settings: ExplanationsRecipe) -> int:
+    """The tokens that question, explanations and marks leave for the document; they may be none or less."""
+    answers = [_answer(gathered.example.judgment, draft) for draft in gathered.drafts]
+    shown = [cut(gathered.example.query.text, annotator.prompt.max_query_tokens), *answers]
+    taken = RUBRIC_TOKENS + LINE_TOKENS * len(answers) + sum(map(len, shown)) // CHARACTERS_PER_TOKEN
+    return settings.max_length - taken
+
+
+def _shows_document(annotator: Annotator, gathered: ExplainedPair, room: int) -> bool:
+    """Whether there is room for the document, or for enough of it."""
+    whole = len(gathered.example.document.full_text) // CHARACTERS_PER_TOKEN
+    return room >= min(_LEAST_DOCUMENT, annotator.prompt.max_document_tokens, whole)
+
+
+def _request(annotator: Annotator, gathered: ExplainedPair, order: Sequence[int], room: int) -> Request:
     example, prompt = gathered.example, annotator.prompt
     answers = [_answer(example.judgment, gathered.drafts[place]) for place in order]
-    room = LINE_TOKENS * len(answers)
     query = cut(example.query.text, prompt.max_query_tokens)
-    taken = RUBRIC_TOKENS + room + sum(map(len, [query, *answers])) // CHARACTERS_PER_TOKEN
-    left = max(0, min(prompt.max_document_tokens, settings.max_length - taken))
-    question = rubric.question(query, cut(example.document.full_text, left), answers, reasons=True)
-    sampling = Sampling(room)
+    document = cut(example.document.full_text, min(prompt.max_document_tokens, room))
+    question = rubric.question(query, document, answers, reasons=True)
+    sampling = Sampling(LINE_TOKENS * len(answers))
     if annotator.encoder is None:
         return Request((("user", question),), sampling)
     return Request(annotator.encoder.question_prompt(question), sampling, annotator.encoder.end)

@@ -173,6 +173,33 @@ def test_a_judge_that_marks_nothing_is_refused(tmp_path: Path) -> None:
         taught(tmp_path, {"samples": 1}, lambda number, body: said("Fine."))
 
 
+def test_explanations_that_leave_no_room_for_their_document_are_not_marked(tmp_path: Path) -> None:
+    told = (
+        r"marked none of 35 sets.*The first: \d+ explanations leave 0 tokens for the document; raise explanations\.max_"
+    )
+    with pytest.raises(InputError, match=told):
+        taught(tmp_path, {"samples": 1, "max_length": 512})
+    # Where some have room, those are marked and the others asked of nobody.
+    stub = Stub(answer)
+    with serving(stub):
+        settings = {"samples": 1, "max_length": 700, "faults": ["padding", "pasted", "template"]}
+        long = [
+            explained(item, lambda *pair: f"{good(*pair)} {'It is so. ' * 30}") for item in rule.examples(3, queries=1)
+        ]
+        short = [explained(item) for item in rule.examples(4, queries=1)]
+        place = judgments_artifact(tmp_path / "mixed", [*long, *short])
+        made = generate.run(recipe_of(place, served(stub), settings), tmp_path / "mixed-out")
+    rows = read_explanations(made.path)
+    assert {row.dropped for row in rows if "It is so." in row.explanation} == {"failed"}
+    assert {row.dropped for row in rows if (row.query_id, row.doc_id) in {_pair(item) for item in short}} == {None}
+    assert len(stub.bodies) == 2 * len(short)
+    assert {row["writer"] for row in read_rows(made.path / "rejected_explanations.jsonl")} == {"judge"}
+
+
+def _pair(example: Example) -> tuple[str, str]:
+    return example.query.query_id, example.document.doc_id
+
+
 def test_made_marks_ask_nobody_and_the_card_says_so(tmp_path: Path) -> None:
     made = generate.run(recipe_of(judged(tmp_path / "judged"), ASKED_NOBODY, MADE), tmp_path / "out")
     rows = read_explanations(made.path)
