@@ -8,8 +8,9 @@ document has too count as copied, so that pasting does not pay, with quotation m
 
 With `deletion` over 0, that share of the value is multiplied by the deletion test (after ERASER's comprehensiveness,
 arXiv 1911.03429): the fall of the expected grade, clipped to 0 to 1, when the quoted sentences are taken out of the
-document, as the frozen reader sees it (the adapter from which the training starts). An explanation without quotes then
-gets None at every grade, since a paraphrase may be as good; `support` values it.
+document (the quoted words alone, where those sentences are more than three quarters of it), as the frozen reader sees
+it (the adapter from which the training starts). An explanation without quotes then gets None at every grade, since a
+paraphrase may be as good; `support` values it.
 """
 
 from __future__ import annotations

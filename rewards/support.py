@@ -7,7 +7,7 @@ tokens. Value for a completion that grades 1 or 2: the larger of two figures,
   quotes,
 * quotes: the fall of the reader's expected grade, divided by half a grade, when the sentences with verbatim quotes of
   three words or more are taken out of the document (the deletion test, after ERASER's comprehensiveness, arXiv
-  1911.03429).
+  1911.03429); the quoted words alone, where those sentences are more than three quarters of it.
 
 Value for a completion that grades 0: how much reading the question raises the log-probability of its own words, since
 it has to name what the question needs. Each figure is clipped to 0 to 1 and multiplied by

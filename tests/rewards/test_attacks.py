@@ -7,7 +7,7 @@ from statistics import fmean
 import pytest
 
 from tests.support.attack_totals import HONEST, RECIPES, lost, recipe_of, totals
-from tests.support.attack_world import ATTACKS, ExactReader, pairs
+from tests.support.attack_world import ATTACKS, ExactReader, RunOn, pairs
 
 PAIRS = pairs(70)
 
@@ -30,3 +30,13 @@ def test_every_attack_loses_by_a_fifth_of_an_honest_total(name: str, attack: str
 def test_a_paraphrase_is_worth_as_much_as_a_quote(name: str) -> None:
     for quote, paraphrase, _ in totals(recipe_of(name), ExactReader(), PAIRS, (*HONEST, ATTACKS["x"])):
         assert paraphrase == pytest.approx(quote, rel=0.15)
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_an_attack_loses_where_the_document_is_a_single_sentence(attack: str) -> None:
+    """Without its sentence nothing would be left of it, whatever was quoted."""
+    chosen = [RunOn(*pair) for pair in pairs(15)]
+    assert {pair.document.count(".") for pair in chosen} == {0}
+    for name in RECIPES:
+        for quote, paraphrase, found in totals(recipe_of(name), ExactReader(), chosen, (*HONEST, ATTACKS[attack])):
+            assert lost(found, quote) and lost(found, paraphrase), (name, quote, paraphrase, found)

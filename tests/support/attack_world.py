@@ -86,6 +86,14 @@ class Pair(NamedTuple):
         return (self.settles if self.relevance == 2 else self.about).rstrip(".")
 
 
+class RunOn(Pair):
+    """A pair whose document is a single sentence."""
+
+    @property
+    def document(self) -> str:
+        return ", ".join(each[0].lower() + each[1:] for each in super().document.removesuffix(".").split(". "))
+
+
 def pairs(questions: int, seed: int = 0) -> list[Pair]:
     """So many questions with a document of each grade; those that follow each other are about different plants."""
     rng = random.Random(seed)

@@ -24,8 +24,8 @@ _EDGES = " \t\n.,;:!?\"'()[]"
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 # The consecutive words that two texts have to share to count as copied.
 _COPIED = 8
-# Words of the shortest quote whose sentences `without_quoted` removes.
-_LEAST = 3
+# Words of the shortest quote whose sentences `without_quoted` removes, and the share of the document that they may be.
+_LEAST, _MOST = 3, 0.75
 
 
 class Quotes(NamedTuple):
@@ -149,12 +149,13 @@ def without_quoted(document: str, explanation: str) -> str:
     """The document without the sentences that the explanation quotes from.
 
     A quote is looked up as in `verified`. Parts of fewer than three words do not count: a letter or a name stands in
-    most sentences, and a document without those would say nothing about the quote.
+    most sentences, and a document without those would say nothing about the quote. Where the sentences are more than
+    three quarters of it, as where it is a single sentence, the quoted words alone are removed, for the same reason.
     """
     sentences = [sentence for sentence in _SENTENCE.split(document) if sentence.strip()]
     plain = [_plain(sentence) for sentence in sentences]
     ends = list(accumulate((len(each) + 1 for each in plain), initial=0))
-    where, removed = " ".join(plain), set[int]()
+    where, removed, quoted = " ".join(plain), set[int](), list[str]()
     for quote in quotes(explanation):
         parts = _parts(quote)
         if not all(part in where for part in parts):
@@ -162,13 +163,29 @@ def without_quoted(document: str, explanation: str) -> str:
         for part in parts:
             if len(_words(part)) < _LEAST:
                 continue
+            quoted.append(part)
             for match in re.finditer(re.escape(part), where):
                 removed |= {
                     place
                     for place in range(len(plain))
                     if ends[place] < match.end() and match.start() < ends[place] + len(plain[place])
                 }
+    if sum(len(_words(plain[place])) for place in removed) > _MOST * len(_words(where)):
+        return _without_parts(document, quoted)
     return " ".join(sentence for place, sentence in enumerate(sentences) if place not in removed)
+
+
+def _without_parts(document: str, parts: list[str]) -> str:
+    """The document without these parts, in plain form, wherever they stand, and without sentences of no other words."""
+    plain, places = _plain(document), _places(document)
+    cut = {
+        place
+        for part in parts
+        for match in re.finditer(re.escape(part), plain)
+        for place in range(places[match.start()], places[match.end() - 1] + 1)
+    }
+    left = "".join(letter for place, letter in enumerate(document) if place not in cut)
+    return " ".join(" ".join(sentence.split()) for sentence in _SENTENCE.split(left) if _says_something(sentence))
 
 
 def _parts(quote: str) -> list[str]:

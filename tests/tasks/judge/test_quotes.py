@@ -82,6 +82,36 @@ def test_what_is_quoted_is_taken_out_by_the_sentence(explanation: str, left: str
     assert without_quoted(LONG, explanation) == left
 
 
+RUN_ON = "Basil WILTS in the cold, mint does not mind, and basil wilts in the cold of May"
+
+
+@pytest.mark.parametrize(
+    ("document", "explanation", "left"),
+    [
+        (RUN_ON, 'It says "mint does not".', "Basil WILTS in the cold, mind, and basil wilts in the cold of May"),
+        # Wherever it stands.
+        (RUN_ON, 'It says "wilts in the cold".', "Basil , mint does not mind, and basil of May"),
+        (
+            "On herbs.\n" + RUN_ON,
+            'It says "mint ... does not mind".',
+            "On herbs. " + RUN_ON.replace("does not mind", ""),
+        ),
+        (RUN_ON, f'It says "{RUN_ON}".', ""),
+        # Some words of each sentence.
+        (
+            LONG,
+            '"wilts in the", "keep it above", "water it in"',
+            "Basil cold. ten degrees. the morning. Mint does not mind.",
+        ),
+        (LONG, f'"{LONG[:-20]}"', "Mint does not mind."),
+    ],
+)
+def test_of_a_sentence_that_is_most_of_the_document_the_quoted_words_are_taken_out(
+    document: str, explanation: str, left: str
+) -> None:
+    assert without_quoted(document, explanation).split() == left.split()
+
+
 # Letters that become one with others, become several, or hold a blank once they are composed.
 _ODD = " \t\u00a8\u00b4\u0e33\u0301\u0323\u1100\u1161\u11a8\uac01\ufb01\u1e9e\u0130\u0345"
 _COMPOSED = st.text(alphabet=st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from(_ODD)))
