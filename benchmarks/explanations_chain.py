@@ -196,6 +196,7 @@ def commands(
                 "judgments": judgments,
                 "adapter": student,
                 "reward_model": marker,
+                "questions_per_step": 1,
                 "validation.questions": 0,
                 "trainer.max_steps": options.refined,
                 "trainer.save_steps": 2,

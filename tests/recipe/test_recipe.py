@@ -17,7 +17,7 @@ from interank.recipe import (
 )
 from interank.recipe.run import with_marking_model, with_reward_model
 from interank.recipe.trainer_keys import OWNED, trainer_faults, trainer_fields
-from interank.tasks.judge.recipe import DistillJudge, RlJudge
+from interank.tasks.judge.recipe import WITHOUT_MODEL, DistillJudge, RlJudge
 
 MINIMAL = "stage: distill\nstudent: some/model\n"
 
@@ -44,6 +44,44 @@ def test_every_recipe_begins_with_what_it_does_and_its_command_line(path: Path) 
     header = path.read_text().partition("\nstage:")[0].splitlines()
     assert all(line.startswith("# ") for line in header)
     assert any(line.startswith(("#   interank ", "#   make ")) for line in header)
+
+
+EXPLAINED = [
+    (path, recipe)
+    for name, path in recipe_files()
+    if name.startswith("rl/") and name != "rl/original" and isinstance(recipe := load_recipe(name), RlJudge)
+]
+
+
+@pytest.mark.parametrize(("path", "recipe"), EXPLAINED, ids=[path.stem for path, _ in EXPLAINED])
+def test_recipes_that_reward_explanations_do_so_without_a_model_and_say_what_it_costs(
+    path: Path, recipe: RlJudge
+) -> None:
+    rewards = {entry.use: entry for entry in recipe.rewards}
+    assert rewards.keys() >= {*WITHOUT_MODEL}
+    # Quotes count by what the grade loses without them, at a low share.
+    deletion = rewards["faithfulness"]
+    assert deletion.params == {"deletion": 1.0}
+    assert 0 < deletion.weight <= 0.1 * sum(rewards[use].weight for use in WITHOUT_MODEL)
+    trainer = recipe.trainer
+    rows = trainer["per_device_train_batch_size"] * trainer.get("gradient_accumulation_steps", 1)
+    # Stance compares with another document of the same grade, which one query often lacks.
+    assert rows >= 2 * recipe.documents_per_query * trainer["num_generations"]
+    header = " ".join(line.removeprefix("#").strip() for line in path.read_text().partition("\nstage:")[0].splitlines())
+    assert "up to five times" in header
+    assert "no calls, no money" in header
+    assert "With reward_model=" in header
+    if "A judge" not in header:
+        return
+    calls = rows * trainer["max_steps"]
+    assert f"asked {rows} times a step: {calls:,} calls of 1,200 tokens" in header
+    told = re.search(r"(\d+)M in all.*some (\d+) dollars at the 0\.25", header)
+    assert told is not None
+    assert int(told[1]) == pytest.approx(1.2e-3 * calls, rel=0.05)
+    assert int(told[2]) == pytest.approx(0.25 * int(told[1]), rel=0.1)
+    gold = re.search(r"every: (\d+), samples: (\d+) another (\d+) calls", header)
+    assert gold is not None
+    assert int(gold[3]) == int(gold[2]) * (1 + trainer["max_steps"] // int(gold[1]))
 
 
 RL = "stage: rl\nrewards: [{use: a}]\n"
