@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 CREDIT = "explanation"
 UNREADABLE = -1.0
-# From this many pairs with several explanations on, one mark for all is taken for a fault of the judge.
-_PAIRS = 8
+# From this many different explanations of pairs with several on, one mark for all is taken for a fault of the judge.
+_ALIKE = 16
 
 Own = Callable[[Sequence[tuple[str, str, str]]], list[float]]
 """A reward model trained by `interank reward`: a score in logits for each query, document and explanation."""
@@ -148,12 +148,12 @@ def _require_differences(marks: Mapping[Answered, float | None]) -> None:
     """Refuse a judge that marks everything alike.
 
     Raises:
-        InputError: The judge gave the different explanations of many pairs one mark.
+        InputError: The judge gave many different explanations of the same pairs one mark.
     """
     known = {row: mark for row, mark in marks.items() if mark is not None}
     several = Counter((row.query, row.document) for row in known)
-    number = sum(count > 1 for count in several.values())
-    if number >= _PAIRS and len(only := {*known.values()}) == 1:
+    number = sum(count for count in several.values() if count > 1)
+    if number >= _ALIKE and len(only := {*known.values()}) == 1:
         raise InputError(
             f"reward explanation_quality: the judge gave all {counted(len(known), 'explanation')} of "
             f"{counted(len(several), 'pair')} the mark {only.pop() * rubric.BEST:g}, from which the policy cannot "

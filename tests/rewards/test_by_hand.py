@@ -271,17 +271,22 @@ def test_two_orders_of_marks_are_averaged_and_what_they_contradict_is_dropped() 
 @pytest.mark.parametrize("scale", ["absolute", "relative"])
 def test_a_judge_that_always_ties_is_told(scale: str) -> None:
     def judge(questions: Sequence[str]) -> list[str | None]:
-        return ["1: 5\n2: 5" if "Explanation 2" in question else "Mark: 5" for question in questions]
+        shown = [[*re.findall(r"Explanation (\d):", question)] for question in questions]
+        return ["\n".join(f"{place}: 5" for place in places) or "Mark: 5" for places in shown]
 
-    def asked(pairs: int) -> list[float | None]:
-        names = [f"d{number // 2}" for number in range(2 * pairs)]
-        texts = ["Relevance Label: 1\n\na.", "Relevance Label: 1\n\nb."] * pairs
+    def asked(pairs: int, of_each: int = 2) -> list[float | None]:
+        names = [f"d{number // of_each}" for number in range(of_each * pairs)]
+        texts = [f"Relevance Label: 1\n\n{'abcd'[number]}." for number in range(of_each)] * pairs
         rows = {"completions": texts, "query": ["q"] * len(names), "document": names}
         return reward_of("explanation_quality", scale=scale)(judge=judge, **rows)
 
     assert asked(7) == [0.5] * 14
     with pytest.raises(InputError, match=r"all 16 explanations of 8 pairs the mark 5.*another judge"):
         asked(8)
+    # A step of few pairs, as in rl/smollm2.
+    with pytest.raises(InputError, match=r"all 24 explanations of 6 pairs the mark 5"):
+        asked(6, of_each=4)
+    assert asked(16, of_each=1) == [0.5] * 16
 
 
 def test_a_reward_model_scores_answers(tiny_folder: Path, tmp_path: Path) -> None:
