@@ -18,6 +18,9 @@ from interank.settings.links import Chain, LinkRecipe
 from interank.settings.listwise import ListwiseRecipe
 from interank.settings.rewards import MarkingRecipe
 
+# The modes that explain documents on their way to a grade.
+_EXPLAINING = {"reason", "adaptive"}
+
 
 class EvaluateRecipe(Settings):
     """`interank evaluate`: measure adapters and stored runs on the same candidates, and write a report."""
@@ -114,6 +117,16 @@ class EvaluateRecipe(Settings):
             wrong = [f"{place}{key}" for place, part in places if getattr(part, key) and part.mode != mode]
             if wrong:
                 raise ValueError(f"{', '.join(wrong)}: only mode {mode} uses it; set that mode, or leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _there_are_explanations_to_mark(self) -> EvaluateRecipe:
+        modes = {self.mode, *(link.mode for link in self.chain)}
+        if self.explanations is not None and not (self.mode == "score" and self.explain) and not modes & _EXPLAINING:
+            raise ValueError(
+                f"explanations: it marks explanations, and mode {self.mode} with explain: {self.explain} writes none; "
+                "set mode: score and explain: 10, or mode: reason, or leave it out"
+            )
         return self
 
     def missing(self) -> list[str]:

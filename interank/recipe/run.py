@@ -75,6 +75,16 @@ class StagesRecipe(Settings):
         return self
 
     @model_validator(mode="after")
+    def _a_judge_reads_explanations(self) -> StagesRecipe:
+        marking = self.evaluate.explanations
+        if marking is not None and marking.reader is None and self.distill.task != "judge":
+            raise ValueError(
+                f"evaluate.explanations: the distilled adapter would read them, and task {self.distill.task} explains "
+                "no single document; leave it out, or name a judge as evaluate.explanations.reader"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _a_reward_model_is_used(self) -> StagesRecipe:
         if self.reward is None:
             return self
@@ -93,6 +103,12 @@ class StagesRecipe(Settings):
             raise ValueError(
                 f"reward.student: {self.reward.student} was found, but the reward model shares the policy's base, "
                 f"distill.student, {self.distill.student}; make them equal"
+            )
+        read, written = self.reward.encoding.max_explanation_tokens, self.rl.max_completion_tokens
+        if read is not None and read < written:
+            raise ValueError(
+                f"reward.encoding.max_explanation_tokens: {read} was found, and rl.max_completion_tokens lets the "
+                f"policy write {written}, so the reward would ignore the end; raise the first or lower the second"
             )
         if self.generate.explanations is None:
             raise ValueError(

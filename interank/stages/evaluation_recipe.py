@@ -21,7 +21,7 @@ def evaluation_recipe(artifact: Artifact, benchmark: Path | None = None) -> Eval
         if key in artifact.manifest["inputs"]:
             path = benchmark if benchmark and key == "benchmark" else input_path(artifact, key)
             moved.append(f"{key}={json.dumps(str(path))}")
-    settings = [*moved, "adapters=[]", "fits=[]", "runs=[]", "chain=[]"]
+    settings = [*moved, "adapters=[]", "fits=[]", "runs=[]", "chain=[]", "explanations=null"]
     recipe = load_recipe(str(artifact.path / "recipe.json"), settings, stage="evaluate")
     if not isinstance(recipe, EvaluateRecipe):
         raise TypeError(f"{artifact.path} was made by another stage than evaluate")

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from interank.artifact import open_artifact
 from interank.errors import InputError
-from interank.inputs import Input, adapter
+from interank.inputs import Input
 from interank.rewards import Reward, WeightedReward
 from interank.settings.base import validated
 from interank.settings.rewards import MarkingRecipe
+from interank.stages.judge_adapters import judge_adapter
 
 
 def check(recipe: MarkingRecipe) -> list[Reward]:
@@ -48,7 +49,7 @@ def named(recipe: MarkingRecipe, base: str | None) -> list[Input]:
             require_same(open_artifact(place, "reward"), reader, files)
 
     models = named_models(recipe.rewards, "explanations.rewards", fits=fits)
-    return [adapter("explanations.reader", given, base), *models]
+    return [judge_adapter("explanations.reader", given, base), *models]
 
 
 def marking(recipe: MarkingRecipe, base: str | None, tokens: int) -> list[WeightedReward]:

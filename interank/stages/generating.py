@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from interank.artifact import open_artifact
 from interank.errors import InputError
-from interank.inputs import Input, adapter, artifact, check_inputs, language_model, mined_pairs, named_as_they_stand
+from interank.inputs import Input, artifact, check_inputs, language_model, mined_pairs, named_as_they_stand
 from interank.ir.overlap import read_texts
 from interank.mining import find_dumps
 from interank.mining.tables import find_table
 from interank.recipe import GET_BENCHMARKS, GenerateRecipe
-from interank.settings import PromptSettings
-from interank.settings.base import validated
-from interank.tasks import task_of_adapter
+from interank.stages.judge_adapters import judge_adapter
 
 
 def check(recipe: GenerateRecipe) -> Sequence[Input]:
@@ -58,33 +54,10 @@ def named(recipe: GenerateRecipe) -> list[Input]:
         for number, path in enumerate(recipe.benchmarks or ()):
             inputs.append(Input(f"benchmarks.{number}", path, "a benchmark", _has_texts, "name", glance=_holds_files))
     if recipe.explanations and recipe.explanations.student:
-        inputs.append(_student(recipe.explanations.student))
+        inputs.append(judge_adapter("explanations.student", recipe.explanations.student))
     if recipe.asks_teacher and recipe.teacher.engine != "openai":
         inputs.append(language_model("teacher.model", recipe.teacher.model, recipe.prompt))
     return named_as_they_stand(inputs)
-
-
-def _student(path: Path) -> Input:
-    """The adapter that explains: of task judge, trained on the present wording of the prompt."""
-    given = adapter("explanations.student", path)
-
-    def opened(place: Path) -> None:
-        manifest = open_artifact(place, "adapter").manifest
-        task = task_of_adapter(manifest)
-        if task != "judge":
-            raise InputError(
-                f"explanations.student: {place} was trained for task {task}, which explains no single document; give "
-                "an adapter of task judge"
-            )
-        here = validated(PromptSettings, manifest["prompt"], f"{place}: prompt").wording
-        if manifest["prompt_hash"] != here:
-            raise InputError(
-                f"explanations.student: {place} was trained on another wording of the prompt "
-                f"({manifest['prompt_hash']}, here {here}); train it anew, or leave it out"
-            )
-        given.opened(place)
-
-    return replace(given, opened=opened)
 
 
 def _has_texts(path: Path) -> None:

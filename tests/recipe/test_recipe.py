@@ -241,6 +241,15 @@ def test_a_pipelines_rl_goes_on_with_its_distills_task(tmp_path: Path) -> None:
     assert re.search(r"rl\.task: judge.* order", faults_of(tmp_path, stages, "distill.task=order"))
 
 
+def test_a_pipeline_of_lists_marks_no_explanations_by_its_own_adapter(tmp_path: Path) -> None:
+    stages = (
+        "stage: run\nstages:\n  generate: {teacher: {model: x}}\n  evaluate: {explain: 1, explanations: {}}\n"
+        "  distill: {task: order, student: x}\n  rl: {task: order, rewards: [{use: list_ndcg}]}\n"
+    )
+    assert re.search(r"evaluate\.explanations: .*order explains no single document", faults_of(tmp_path, stages))
+    assert load_recipe(recipe_of(tmp_path, stages), ["evaluate.explanations.reader=runs/judge"]).stage == "run"
+
+
 def test_a_key_of_an_earlier_version_is_refused_with_its_name_now(tmp_path: Path) -> None:
     renamed = "seatbelt: this key is now `collapse_detection`; rename it"
     assert renamed in faults_of(tmp_path, RL + "seatbelt: {patience: 2}\n")
@@ -250,7 +259,7 @@ def test_a_key_of_an_earlier_version_is_refused_with_its_name_now(tmp_path: Path
 
 
 PIPELINE = (
-    "stage: run\nstages:\n  generate: {teacher: {model: x}, explanations: {samples: 1}}\n  evaluate: {}\n"
+    "stage: run\nstages:\n  generate: {teacher: {model: x}, explanations: {samples: 1}}\n  evaluate: {explain: 1}\n"
     "  rl: {rewards: [{use: well_formed}, REWARD]}\n  distill: {student: x}\n  reward: {student: x}\n"
 )
 
@@ -332,6 +341,7 @@ def test_a_pipelines_reward_model_marks_where_none_is_named(tmp_path: Path) -> N
         ("rl.reward_model=runs/r", r"rl\.reward_model: a pipeline sets"),
         ("generate.explanations=null", r"generate\.explanations"),
         ("rl.rewards=[{use: well_formed}]", "rl.rewards has no entry for the reward model"),
+        ("rl.max_completion_tokens=257", r"max_explanation_tokens: 256 was found.*write 257.*lower the second"),
         ("reward.trainer.beta=1", "RewardConfig has no such field"),
         ("reward.margn=1", r"stages\.reward\.margn: unknown key; did you mean 'margin'"),
     ],

@@ -11,6 +11,7 @@ from statistics import fmean
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from interank.artifact import Artifact, describe_input, open_artifact
 from interank.cli.app import main
@@ -230,6 +231,30 @@ def test_marks_of_explanations_need_a_reader(folder: Path, tiny_adapter: Path) -
     with pytest.raises(InputError, match=r"evaluate needs explanations\.reader; add explanations\.reader=PATH"):
         evaluated(folder, "unread", adapters=(tiny_adapter,), explain=1, explanations={})
     assert not (folder / "unread").exists()
+
+
+def test_a_reader_that_judges_no_single_documents_is_refused(folder: Path, tiny_adapter: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    given = {"adapters": (tiny_adapter,), "explain": 1, "explanations": {"reader": other}}
+    for key, value, told in [
+        ("prompt_hash", "0123456789abcdef", r"explanations\.reader.*another wording of the prompt \(0123456789abcdef"),
+        ("task", "order", r"explanations\.reader.*was trained for task order.*an adapter of task judge"),
+    ]:
+        shutil.copytree(tiny_adapter, other, dirs_exist_ok=True)
+        manifest = other / "manifest.json"
+        manifest.write_text(json.dumps({**json.loads(manifest.read_text()), key: value}))
+        with pytest.raises(InputError, match=told):
+            evaluated(folder, "misread", **given)
+    assert not (folder / "misread").exists()
+
+
+@pytest.mark.parametrize("mode", [{}, {"mode": "listwise", "explain": 3}])
+def test_marks_of_explanations_that_nobody_writes_are_refused(mode: dict[str, Any]) -> None:
+    asked = {"stage": "evaluate", "explanations": {"reader": "runs/a"}}
+    with pytest.raises(ValidationError, match=r"explanations: .*writes none; set mode: score and explain: 10"):
+        EvaluateRecipe.model_validate({**asked, **mode})
+    for fine in ({"explain": 1}, {"mode": "reason"}, {"chain": ({"model": "runs/b", "mode": "reason"},)}):
+        EvaluateRecipe.model_validate({**asked, **fine})
 
 
 def test_a_benchmark_is_needed(tmp_path: Path) -> None:

@@ -185,7 +185,7 @@ def texts(file: Path) -> dict[str, str]:
 
 def test_a_reader_that_is_named_stays(tiny_adapter: Path) -> None:
     for named, reader in ((tiny_adapter, tiny_adapter), (None, Path("distilled"))):
-        recipe = EvaluateRecipe(stage="evaluate", explanations=MarkingRecipe(reader=named))
+        recipe = EvaluateRecipe(stage="evaluate", explain=1, explanations=MarkingRecipe(reader=named))
         marking = pipeline.with_reader(recipe, Path("distilled")).explanations
         assert marking is not None and marking.reader == reader
     assert pipeline.with_reader(EvaluateRecipe(stage="evaluate"), Path("distilled")).explanations is None
