@@ -23,8 +23,9 @@ def forecast_reward(recipe: RewardModelRecipe) -> list[str]:
     planned, _ = plan(student, choice_of(recipe, head=True), data.microbatch)
     once = sum(len(each.chosen) + len(each.rejected) for each in data.preferences)
     steps, epochs = epochs_of(len(data.preferences), {**PREFERENCES, **recipe.trainer})
-    tokens = round(once * epochs * (1 + recipe.controls))
+    trainings = 1 + recipe.controls
+    tokens = round(once * epochs * trainings)
     work = (LEARN + READ * planned.checkpointing) * weights_of(student, head=True)
     twin = ", the control's included" if recipe.controls else ""
-    passes = f"about {tokens} tokens in {round(steps * epochs)} steps{twin}"
+    passes = f"about {tokens} tokens in {round(steps * epochs) * trainings} steps{twin}"
     return [planned.told(), time_of(passes, work * tokens), rent()]

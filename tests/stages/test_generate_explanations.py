@@ -348,6 +348,26 @@ def test_a_budget_ends_marking_and_a_larger_one_goes_on(tmp_path: Path) -> None:
     assert (alone.path / "explanations.parquet").read_bytes() == (whole.path / "explanations.parquet").read_bytes()
 
 
+def test_a_cache_serves_explanations_and_marks_of_another_output(
+    tiny_adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub, settings = Stub(answer), {"samples": 2, "student": str(tiny_adapter), "max_tokens": 120, "pairs": 6}
+    with serving(stub):
+        recipe = recipe_of(judged(tmp_path / "judged"), served(stub), settings, cache=str(tmp_path / "cache"))
+        first = generate.run(recipe, tmp_path / "first")
+        asked = len(stub.bodies)
+
+        def writes(*_: object, **__: object) -> None:
+            raise AssertionError("the student's words are in the cache")
+
+        monkeypatch.setattr("interank.engines.transformers.TransformersEngine.generate", writes)
+        second = generate.run(recipe, tmp_path / "second")
+    assert len(stub.bodies) == asked == 18, "one more explanation a pair, and two orders, once"
+    one, other = ((made.path / "explanations.parquet").read_bytes() for made in (first, second))
+    assert one == other
+    assert "student" in {row.writer for row in read_explanations(second.path)}
+
+
 def test_a_budget_that_leaves_no_set_marked_is_told(tmp_path: Path) -> None:
     stub = Stub(priced(answer))
     with serving(stub):

@@ -25,6 +25,7 @@ from interank.errors import ArtifactError, InputError, RecipeError
 from interank.explanations import read_explanations
 from interank.recipe import load_recipe
 from interank.stages import reward
+from interank.stages.reward_forecast import forecast_reward
 from interank.stages.watch import page as watched_page
 from interank.tasks.head.reward_model.figures import HeldOutScores, key_of
 from interank.tasks.head.reward_model.inputs import compared_rows
@@ -147,6 +148,20 @@ def test_a_pair_is_to_lead_by_the_margin_times_the_difference_of_its_marks(
     )
     losses = [figures["loss"] for figures in trained.history if "loss" in figures]
     assert losses == pytest.approx([wanted], abs=1e-4)
+
+
+def test_a_forecast_counts_the_control_and_what_is_left_out(tiny_folder: Path, explained: Path) -> None:
+    whole, alone, less = (
+        " ".join(forecast_reward(recipe_of(tiny_folder, explained, **more)))
+        for more in ({}, {"controls": False}, {"controls": False, "left_out": ["padding"]})
+    )
+    first, second, third = (re.search(r"about (\d+) tokens in (\d+) steps", told) for told in (whole, alone, less))
+    assert first and second and third
+    assert int(first[2]) == 2 * int(second[2]) == 4
+    assert abs(int(first[1]) - 2 * int(second[1])) <= 1
+    assert int(third[1]) < int(second[1]), "padded explanations are the longest"
+    assert "the control's included" in whole and "control" not in alone
+    assert "memory: " in alone
 
 
 def test_one_explanation_a_pair_is_refused(tiny_folder: Path, explained: Path, tmp_path: Path) -> None:
