@@ -162,14 +162,19 @@ def require_reads(reward: Artifact, tokens: int) -> None:
     Raises:
         InputError: It reads fewer.
     """
-    settings = read_head(reward.path / "adapter")
-    most = settings.max_explanation_tokens if settings else None
+    most = tokens_read(reward.path)
     if most is not None and tokens > most:
         raise InputError(
             f"{reward.path} reads {most} tokens of an explanation, and max_completion_tokens lets the policy write "
             f"{tokens}, so the reward would ignore the end; set max_completion_tokens to {most} or less, or "
             f"train a reward model with encoding.max_explanation_tokens={tokens}"
         )
+
+
+def tokens_read(place: Path) -> int | None:
+    """How many tokens of an explanation the reward model in a folder reads; None where it does not say."""
+    settings = read_head(place / "adapter")
+    return settings.max_explanation_tokens if settings else None
 
 
 def _names() -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from interank.artifact import open_artifact
@@ -11,6 +12,8 @@ from interank.rewards import Reward, WeightedReward
 from interank.settings.base import validated
 from interank.settings.rewards import MarkingRecipe
 from interank.stages.judge_adapters import judge_adapter
+
+log = logging.getLogger(__name__)
 
 
 def check(recipe: MarkingRecipe) -> list[Reward]:
@@ -59,15 +62,22 @@ def marking(recipe: MarkingRecipe, base: str | None, tokens: int) -> list[Weight
     from interank.engines.bases import find_base
     from interank.engines.models import load_model, load_tokenizer
     from interank.engines.prompts import PromptEncoder
+    from interank.engines.reward_adapter import tokens_read
     from interank.settings import PromptSettings
-    from interank.stages.reward_models import with_reward_models
+    from interank.stages.reward_models import reward_models, with_reward_models
     from interank.tasks.judge.reader import ModelReader
 
     assert recipe.reader is not None
+    rewards = check(recipe)
+    for place in reward_models(rewards).values():
+        most = tokens_read(place)
+        if most is not None and tokens > most:
+            told = "reads %d tokens of an explanation, and max_reasoning_tokens lets %d be written; the rest is not marked"
+            log.warning(f"%s {told}", place, most, tokens)
     start = open_artifact(recipe.reader, "adapter")
     files = find_base(start, base)
     model = with_adapter(load_model(files), start.path / "adapter")
     tokenizer = load_tokenizer(files)
     encoder = PromptEncoder(tokenizer, validated(PromptSettings, start.manifest["prompt"], f"{start.path}: prompt"))
     tools = {"reader": ModelReader(model, encoder, tokens=tokens)}
-    return [reward.equipped(**tools) for reward in with_reward_models(model, check(recipe), tokenizer)]
+    return [reward.equipped(**tools) for reward in with_reward_models(model, rewards, tokenizer)]

@@ -22,7 +22,9 @@ from interank.engines.reward_adapter import Explanation, RewardAdapter, open_rew
 from interank.errors import ArtifactError, InputError, ModelError
 from interank.rewards import Reward
 from interank.settings import LoraRecipe, PromptSettings, RewardRecipe
+from interank.settings.rewards import MarkingRecipe
 from interank.stages import distill, reward, rl
+from interank.stages.explanation_rewards import marking
 from interank.tasks.judge.reader import ModelReader
 from interank.tasks.judge.recipe import DistillJudge, RlJudge
 from tests.support import rule
@@ -293,6 +295,16 @@ def test_a_policy_may_not_write_more_than_its_reward_model_reads(
     with pytest.raises(InputError, match=r"reads 48 tokens of an explanation.*write 49.*to 48 or less"):
         refined(folder, policy, tmp_path / "rl", [use(model.path)], max_completion_tokens=49)
     assert not (tmp_path / ".rl.partial").exists()
+
+
+def test_an_evaluation_tells_that_its_reward_model_reads_less_than_is_written(
+    policy: Path, model: Artifact, caplog: pytest.LogCaptureFixture
+) -> None:
+    recipe = MarkingRecipe(reader=policy, rewards=[RewardRecipe.model_validate(use(model.path))])
+    marking(recipe, None, 48)
+    assert "not marked" not in caplog.text
+    marking(recipe, None, 49)
+    assert f"{model.path} reads 48 tokens of an explanation, and max_reasoning_tokens lets 49 be written" in caplog.text
 
 
 def test_a_reward_model_that_is_not_there_is_told_before_anything_is_loaded(
