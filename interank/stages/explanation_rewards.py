@@ -72,8 +72,12 @@ def marking(recipe: MarkingRecipe, base: str | None, tokens: int) -> list[Weight
     for place in reward_models(rewards).values():
         most = tokens_read(place)
         if most is not None and tokens > most:
-            told = "reads %d tokens of an explanation, and max_reasoning_tokens lets %d be written; the rest is not marked"
-            log.warning(f"%s {told}", place, most, tokens)
+            log.warning(
+                "%s reads %d tokens of an explanation, and max_reasoning_tokens lets write %d; the rest is not marked",
+                place,
+                most,
+                tokens,
+            )
     start = open_artifact(recipe.reader, "adapter")
     files = find_base(start, base)
     model = with_adapter(load_model(files), start.path / "adapter")

@@ -304,7 +304,7 @@ def test_an_evaluation_tells_that_its_reward_model_reads_less_than_is_written(
     marking(recipe, None, 48)
     assert "not marked" not in caplog.text
     marking(recipe, None, 49)
-    assert f"{model.path} reads 48 tokens of an explanation, and max_reasoning_tokens lets 49 be written" in caplog.text
+    assert f"{model.path} reads 48 tokens of an explanation, and max_reasoning_tokens lets write 49" in caplog.text
 
 
 def test_a_reward_model_that_is_not_there_is_told_before_anything_is_loaded(
