@@ -238,14 +238,17 @@ def test_a_part_of_the_pairs_and_of_the_kinds(tmp_path: Path) -> None:
 def test_a_student_explains_in_its_own_words(tiny_adapter: Path, tmp_path: Path) -> None:
     stub = Stub(priced(answer))
     with serving(stub):
-        settings = {"samples": 1, "student": str(tiny_adapter), "student_samples": 3, "max_tokens": 120, "pairs": 12}
-        recipe = recipe_of(judged(tmp_path / "judged"), served(stub), settings)
+        settings = {"samples": 1, "student": str(tiny_adapter), "student_samples": 6, "max_tokens": 120, "pairs": 12}
+        # As much as the teacher's marks take, and less than the student's words would.
+        budget = {"tokens": 24 * (READ + WRITTEN)}
+        recipe = recipe_of(judged(tmp_path / "judged"), served(stub), settings, budget=budget)
         made = generate.run(recipe, tmp_path / "out")
+    assert made.manifest["explanations"]["unanswered"] == 0
     rows = read_explanations(made.path)
     own = [row for row in rows if row.writer == "student"]
     rejected = read_rows(made.path / "rejected_explanations.jsonl")
     assert {row["writer"] for row in rejected} <= {"student"}
-    assert 0 < len(own) <= 36 - len(rejected)
+    assert 0 < len(own) <= 72 - len(rejected)
     assert {row.kind for row in own} == {"honest"}
     assert made.manifest["inputs"]["explanations.student"]["digest"] == open_artifact(tiny_adapter).digest
     assert "honest (student)" in made.manifest["explanations"]["kinds"]

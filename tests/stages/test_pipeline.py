@@ -116,6 +116,7 @@ def test_explanations_are_marked_by_what_was_made(made: dict[str, Artifact]) -> 
 def test_the_reward_model_is_of_them_and_stands_beside_the_policy(made: dict[str, Artifact]) -> None:
     reward, rl = made["reward"], made["rl"]
     assert reward.manifest["made_marks_alone"] is True
+    assert "Nobody read them: a mark says whether a fault was put in" in (reward.path / "README.md").read_text("utf-8")
     assert reward.manifest["inputs"]["judgments"]["digest"] == made["generate"].digest
     assert reward.manifest["base_digest"] == made["distill"].manifest["base_digest"]
     report = json.loads((reward.path / "report.json").read_text("utf-8"))
