@@ -25,6 +25,7 @@ from interank.engines.tree.runner import TreeRunner
 from interank.engines.use import read_head
 from interank.errors import ArtifactError, InputError
 from interank.settings import PromptSettings, Quantisation
+from interank.settings.base import validated
 from interank.types import Document, Query
 
 HEAD = "head.safetensors"
@@ -146,7 +147,8 @@ def require_same(reward: Artifact, policy: Artifact, base: ModelFiles) -> None:
         )
     theirs, ours = (str(each.manifest.get("prompt_hash")) for each in (reward, policy))
     # A fence around documents changes no explanation, so wordings with and without it count as the same.
-    here = {PromptSettings(fence=fence).wording for fence in (False, True)}
+    prompt = validated(PromptSettings, policy.manifest["prompt"], f"{policy.path}: prompt")
+    here = {prompt.model_copy(update={"fence": fence}).wording for fence in (False, True)}
     if theirs != ours and not {theirs, ours} <= here:
         raise InputError(
             f"{reward.path} was trained on explanations that answer another wording of the prompt ({theirs}, the "

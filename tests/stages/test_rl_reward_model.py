@@ -18,7 +18,7 @@ from interank.engines import reward_adapter
 from interank.engines.adapters import ADAPTER_WEIGHTS, with_adapter
 from interank.engines.models import find_model, load_model, load_tokenizer
 from interank.engines.prompts import PromptEncoder
-from interank.engines.reward_adapter import Explanation, RewardAdapter, open_reward
+from interank.engines.reward_adapter import Explanation, RewardAdapter, open_reward, require_same
 from interank.errors import ArtifactError, InputError, ModelError
 from interank.rewards import Reward
 from interank.settings import LoraRecipe, PromptSettings, RewardRecipe
@@ -287,6 +287,25 @@ def test_a_reward_model_of_another_base_or_prompt_or_kind_is_refused(
     with pytest.raises(ArtifactError, match="reward"):
         refined(folder, policy, tmp_path / "rl", [use(policy)])
     assert not (tmp_path / ".rl.partial").exists()
+
+
+def test_a_fence_makes_no_other_prompt_whatever_is_asked_for(folder: Path, policy: Path, tmp_path: Path) -> None:
+    base = Path(str(_base_of(policy)))
+    asked = PromptSettings(max_length=400, max_query_tokens=64, max_document_tokens=64, instruction="Prefer barns.")
+    recipe = DistillJudge(
+        stage="distill",
+        judgments=judgments_artifact(tmp_path / "taught", rule.examples(1, queries=1)),
+        student=str(base),
+        prompt=asked.model_copy(update={"fence": True}),
+        trainer={"max_steps": 1, "gradient_checkpointing": False, "save_strategy": "no"},
+    )
+    fenced = distill.run(recipe, tmp_path / "fenced")
+    plain = tiny_reward(base, tmp_path, "plain", prompt_hash=asked.wording)
+    assert asked.wording != fenced.manifest["prompt_hash"]
+    require_same(plain, fenced, find_model(str(base)))
+    other = tiny_reward(base, tmp_path, "other", prompt_hash=PromptSettings(instruction="Prefer owls.").wording)
+    with pytest.raises(InputError, match="another wording of the prompt"):
+        require_same(other, fenced, find_model(str(base)))
 
 
 def test_a_policy_may_not_write_more_than_its_reward_model_reads(
