@@ -51,7 +51,8 @@ class GoldRecipe(Settings):
     every: int = Field(ge=1)
     """Steps between two checks, a multiple of `validation.every`."""
     samples: int = Field(32, ge=4)
-    """How many validation pairs are explained afresh, at temperature 1, and marked at each check."""
+    """How many pairs of the validation questions that choose are explained afresh, at temperature 1, and marked at each
+    check."""
     judge: TeacherRecipe
     """The model that marks them, from 0 to 10 against the rubric of `explanation_quality`. Take one of another family
     than the policy and any model that rewards ask; that its name differs from theirs is all that is checked."""

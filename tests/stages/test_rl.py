@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from interank.reranking.reranker import Reranker
 from interank.settings import RewardRecipe
 from interank.stages import rl
 from interank.tasks.judge.recipe import RlJudge
+from interank.training.halves import reporting
 from interank.types import Judgment, grouped
 from tests.support import rule
 from tests.support.artifacts import judgments_artifact
@@ -288,6 +290,46 @@ def test_a_gold_judge_that_gives_no_marks_ends_the_training_in_a_sentence(
             refined(
                 judgments, tiny_adapter, tmp_path / "rl", {"validation": {"every": 2, "questions": 4, "gold": gold}}
             )
+
+
+def test_a_gold_judge_that_always_ties_is_told_and_sees_no_question_that_reports(
+    tiny_adapter: Path, judgments: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stub = Stub(lambda number, body: said("Mark: 7"))
+    with serving(stub), caplog.at_level(logging.WARNING):
+        server = {"urls": (stub.url,), "api": "chat", "attempts": 1}
+        judge = {"model": "gold", "engine": "openai", "server": server, "max_reasoning_tokens": 8}
+        gold = {"every": 2, "samples": 16, "judge": judge}
+        validation = {"every": 1, "questions": 5, "explained": 0, "gold": gold}
+        given = {"validation": validation, "trainer": {**TRAINER, "max_steps": 3}}
+        made = refined(judgments, tiny_adapter, tmp_path / "rl", given)
+    assert [row.get("gold") for row in lines(made.path / "trials.jsonl")] == [0.7, None, 0.7, None]
+    assert caplog.text.count("gave all 16 explanations of the start the mark 7; if it always does") == 1
+    asked = [body["messages"][-1]["content"] for body in stub.bodies]
+    held_out = read_judgments(judgments, "validation")
+    reported = reporting((item.query.query_id for item in held_out), RlJudge.model_fields["seed"].default)
+    halves = [
+        {(item.query.text, item.document.full_text) for item in held_out if (item.query.query_id in reported) == half}
+        for half in (False, True)
+    ]
+    seen = {pair for pair in halves[0] | halves[1] if any(all(text in each for text in pair) for each in asked)}
+    assert seen <= halves[0]
+    assert len(seen) > 3
+    assert halves[1] - halves[0]
+
+
+def test_judgments_without_validation_are_told_and_refused_to_gold(
+    tiny_adapter: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    judgments = judgments_artifact(tmp_path / "judgments", rule.examples(0, queries=8, documents=4))
+    trainer = {"trainer": {**TRAINER, "max_steps": 1}}
+    with caplog.at_level(logging.WARNING):
+        assert refined(judgments, tiny_adapter, tmp_path / "rl", trainer).manifest["validation"] is None
+    assert "has documents of two grades, so there is no validation, nothing stops a collapse" in caplog.text
+    gold = {"validation": {"every": 2, "questions": 5, "gold": {"every": 2, "judge": {"model": "g"}}}}
+    with pytest.raises(InputError, match=r"validation\.gold: no validation question of .*leave gold out"):
+        refined(judgments, tiny_adapter, tmp_path / "gold", {**trainer, **gold})
+    assert not list(tmp_path.glob("*gold*"))
 
 
 @pytest.mark.parametrize(

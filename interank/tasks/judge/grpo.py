@@ -162,16 +162,19 @@ def _trial(
     if not queries.validation:
         return None
     order: Order = "grade_first" if "grade_first" in queries.orders else "reason_first"
+    reported = reporting((item.query.query_id for item in queries.validation), recipe.seed)
     trial = AnswerTrial(
         encoder,
         queries.validation,
         order=order,
         tokens=recipe.max_completion_tokens,
         explained=recipe.validation.explained,
-        reporting=reporting((item.query.query_id for item in queries.validation), recipe.seed),
+        reporting=reported,
     )
     gold = recipe.validation.gold
     if gold is None or queries.gold is None:
         return trial
-    fresh = GoldTrial(trial, encoder, queries.validation, order, recipe.max_completion_tokens)
+    # A mark decides which adapter is kept, so that it is no matter of the questions that only report.
+    choosing = [item for item in queries.validation if item.query.query_id not in reported]
+    fresh = GoldTrial(trial, encoder, choosing, order, recipe.max_completion_tokens)
     return fresh.marked_by(gold, queries.gold, lambda: int(trainer.state.global_step))

@@ -14,8 +14,9 @@ from interank.artifact import Artifact
 from interank.engines.models import ModelFiles, load_tokenizer
 from interank.engines.prompts import PromptEncoder
 from interank.errors import InputError, TrainingError
+from interank.judged_questions import validation_sample
 from interank.judging import Order
-from interank.judgments import read_judgments
+from interank.judgments import by_question, read_judgments
 from interank.rewards import TRL_COLUMNS, Reward, Subject, WeightedReward
 from interank.settings import PromptSettings
 from interank.settings.base import validated
@@ -60,6 +61,8 @@ def policy(recipe: RlJudge, adapter: Artifact, base: ModelFiles, work: Path) -> 
     splits = read_judgments(judgments, "train"), read_judgments(judgments, "validation")
     if recipe.algorithm == "reward_weighted":
         _require_explanations(judgments, splits[0])
+    elif recipe.validation.questions and not validation_sample(by_question(splits[1]), 1, recipe.seed):
+        _without_trials(recipe, judgments)
     share = _reason_share(recipe, adapter)
     notes = {
         "prompt": settings.model_dump(mode="json"),
@@ -68,6 +71,21 @@ def policy(recipe: RlJudge, adapter: Artifact, base: ModelFiles, work: Path) -> 
         "reason_share": share,
     }
     return JudgePolicy(recipe, PromptEncoder(load_tokenizer(base), settings), base, work, splits, share, notes)
+
+
+def _without_trials(recipe: RlJudge, judgments: Path) -> None:
+    """Tell of judgments that no trial can be made on.
+
+    Raises:
+        InputError: The recipe has a gold check, which is part of a trial.
+    """
+    lacking = f"no validation question of {judgments} has documents of two grades, so there is no validation"
+    if recipe.validation.gold is not None:
+        raise InputError(
+            f"validation.gold: {lacking}, at which explanations are marked; hold questions back for it with interank "
+            "split, or leave gold out"
+        )
+    log.warning("%s, nothing stops a collapse, and the last step is kept; interank split holds questions back", lacking)
 
 
 def _require_explanations(judgments: Path, train: Sequence[Example]) -> None:
