@@ -9,6 +9,9 @@ from pydantic import Field, model_validator
 from interank.settings.base import Settings
 from interank.settings.teacher import TeacherRecipe
 
+GOLD_CHECKS = 2
+"""How many gold checks in a row have to be lower, since fresh samples are few and marks are noisy."""
+
 
 class GradeRecipe(Settings):
     """How the grade of a grade-first answer is trained: one of three tokens, so it need not be sampled."""

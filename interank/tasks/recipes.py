@@ -11,13 +11,14 @@ from pydantic import Field, model_validator
 from interank.modes import Mode
 from interank.settings.base import FilePath, Settings
 from interank.settings.batches import DISTILL_BATCH, RL_BATCH, check_batches, in_steps_of
-from interank.settings.policy import CollapseDetectionRecipe, TrialRecipe
+from interank.settings.policy import GOLD_CHECKS, CollapseDetectionRecipe, TrialRecipe
 from interank.settings.prompts import Quantisation
 from interank.settings.rewards import Rewards
 from interank.settings.rollouts import RolloutsRecipe
 from interank.settings.student import LoraRecipe, Precision, ValidationRecipe
 from interank.settings.teacher import TeacherRecipe
 from interank.settings.unused_keys import refuse_unused
+from interank.wording import counted
 
 TrainerConfig = Literal["SFTConfig", "GRPOConfig", "RewardConfig", "TrainingArguments"]
 
@@ -199,6 +200,17 @@ class RlRecipe(Settings):
             raise ValueError(
                 f"validation.gold.judge.model: {gold.judge.model} is asked by the rewards too, and what fools it there "
                 "would fool it here; name a model of another family"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _gold_is_asked_often_enough(self) -> RlRecipe:
+        gold, steps = self.validation.gold, self.trainer.get("max_steps")
+        checks = GOLD_CHECKS if self.collapse_detection.enabled else 1
+        if gold is not None and isinstance(steps, int) and 0 < steps < checks * gold.every:
+            raise ValueError(
+                f"validation.gold.every: {gold.every} was found, and trainer.max_steps is {steps}, but a fall takes "
+                f"{counted(checks, 'check')} after the start's to notice; set it to {max(1, steps // checks)} or less"
             )
         return self
 

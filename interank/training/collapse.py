@@ -10,6 +10,7 @@ from itertools import pairwise
 
 from interank.ir.measures import DEFAULT_MEASURE
 from interank.settings import CollapseDetectionRecipe
+from interank.settings.policy import GOLD_CHECKS
 
 Figures = Mapping[str, float]
 
@@ -17,8 +18,6 @@ REWARD, ENTROPY, WORDS, FORMAT = "reward", "entropy", "explanation_words", "form
 GRADE_ENTROPY, CALIBRATION = "grade_entropy", "calibration_error"
 GOLD = "gold"
 """The mean mark, 0 to 1, of fresh explanations by a judge that no reward asks; some trials have it."""
-# This many checks in a row have to be lower, since fresh samples are few and marks are noisy.
-_GOLD_CHECKS = 2
 
 
 def sign_of_collapse(history: Sequence[Figures], limits: CollapseDetectionRecipe) -> str | None:
@@ -90,12 +89,12 @@ def _format_lost(history: Sequence[Figures], limits: CollapseDetectionRecipe) ->
 
 def _gold_down(history: Sequence[Figures], limits: CollapseDetectionRecipe) -> str | None:
     checks = [figures for figures in history if GOLD in figures]
-    last = checks[-_GOLD_CHECKS:]
+    last = checks[-GOLD_CHECKS:]
     earned = [figures[REWARD] for figures in history if REWARD in figures]
     # Only trials with a check can show this sign.
-    if GOLD not in history[-1] or len(checks) <= _GOLD_CHECKS or len(earned) < 2 or REWARD not in history[-1]:
+    if GOLD not in history[-1] or len(checks) <= GOLD_CHECKS or len(earned) < 2 or REWARD not in history[-1]:
         return None
-    best = max(figures[GOLD] for figures in checks[:-_GOLD_CHECKS])
+    best = max(figures[GOLD] for figures in checks[:-GOLD_CHECKS])
     if earned[-1] > earned[0] and all(figures[GOLD] < best - limits.gold_drop for figures in last):
         return (
             f"reward up while gold falls: the reward went from {earned[0]:.3f} to {earned[-1]:.3f}, and the mark of "

@@ -301,9 +301,8 @@ def test_a_gold_judge_that_always_ties_is_told_and_sees_no_question_that_reports
         judge = {"model": "gold", "engine": "openai", "server": server, "max_reasoning_tokens": 8}
         gold = {"every": 2, "samples": 16, "judge": judge}
         validation = {"every": 1, "questions": 5, "explained": 0, "gold": gold}
-        given = {"validation": validation, "trainer": {**TRAINER, "max_steps": 3}}
-        made = refined(judgments, tiny_adapter, tmp_path / "rl", given)
-    assert [row.get("gold") for row in lines(made.path / "trials.jsonl")] == [0.7, None, 0.7, None]
+        made = refined(judgments, tiny_adapter, tmp_path / "rl", {"validation": validation})
+    assert [row.get("gold") for row in lines(made.path / "trials.jsonl")] == [0.7, None, 0.7, None, 0.7]
     assert caplog.text.count("gave all 16 explanations of the start the mark 7; if it always does") == 1
     asked = [body["messages"][-1]["content"] for body in stub.bodies]
     held_out = read_judgments(judgments, "validation")
@@ -326,7 +325,7 @@ def test_judgments_without_validation_are_told_and_refused_to_gold(
     with caplog.at_level(logging.WARNING):
         assert refined(judgments, tiny_adapter, tmp_path / "rl", trainer).manifest["validation"] is None
     assert "has documents of two grades, so there is no validation, nothing stops a collapse" in caplog.text
-    gold = {"validation": {"every": 2, "questions": 5, "gold": {"every": 2, "judge": {"model": "g"}}}}
+    gold = {"validation": {"every": 1, "questions": 5, "gold": {"every": 1, "judge": {"model": "g"}}}}
     with pytest.raises(InputError, match=r"validation\.gold: no validation question of .*leave gold out"):
         refined(judgments, tiny_adapter, tmp_path / "gold", {**trainer, **gold})
     assert not list(tmp_path.glob("*gold*"))
@@ -342,6 +341,10 @@ def test_judgments_without_validation_are_told_and_refused_to_gold(
                 "judge": {"model": "g"},
             },
             "another family",
+        ),
+        (
+            {"validation": {"every": 2, "gold": {"every": 4, "judge": {"model": "g"}}}, "collapse_detection": {}},
+            r"gold\.every: 4 was found, and trainer\.max_steps is 4, .*2 checks after the start.*to 2 or less",
         ),
     ],
 )

@@ -13,7 +13,8 @@ HIDDEN = "[not shown]"
 
 _VERDICTS = re.compile(
     r"\b(?:(?:ir|un)?relevan(?:t|ce|cy|tly)|(?:not\s+)?(?:partially|partly|fully|highly|somewhat)\s+(?:relevant|helpful|"
-    r"useful)|(?:un)?helpful|useful|useless|grade[sd]?|label(?:s|ed|led)?|scores?|rated?|rating|marks?|[012])\b",
+    r"useful)|(?:un)?helpful|useful|useless|pertinen(?:t|ce)|(?:on|off)[- ]topic|grad(?:e[sd]?|ing)|"
+    r"label(?:s|l?ed|l?ing)?|scor(?:e[sd]?|ing)|rat(?:e[sd]?|ings?)|mark(?:s|ed|ing)?|[012])\b",
     re.IGNORECASE,
 )
 _MASK = "_"

@@ -111,3 +111,11 @@ def test_what_is_trained_moves_the_policy_and_not_the_reader(policy: tuple[PeftM
 def test_words_that_say_a_grade_are_masked() -> None:
     said = "It is irrelevant, not fully helpful: grade 0. The score of Relevance 2; relevantly rated. Ten of 12 marks."
     assert masked(said) == "It is _, _: _ _. The _ of _ _; _ _. Ten of 12 _."
+    assert (
+        masked("Off-topic, so scored 0; on topic and pertinent: marked 2 when grading.")
+        == "_, so _ _; _ and _: _ _ when _."
+    )
+    assert (
+        masked("A graduate's remark on the gradient of the ratio.")
+        == "A graduate's remark on the gradient of the ratio."
+    )
