@@ -379,24 +379,51 @@ def test_reward_weighted_goes_on_with_what_it_trained_beside_a_reward_model(
     assert all(torch.equal(found[name], wanted[name]) for name in wanted)
 
 
-def test_reward_weighted_asks_the_adapter_from_which_it_starts(folder: Path, policy: Path, tmp_path: Path) -> None:
-    (tmp_path / "telling.py").write_text(
-        "import json\n\n"
-        "def reward(*, completions, query, document, file, reader=None, **_):\n"
-        "    with open(file, 'a') as stream:\n"
-        "        told = reader.grades([(query[0], document[0])])\n"
-        "        stream.write(json.dumps([query[0], document[0], told[0]]) + '\\n')\n"
-        "    return [float(len(completion)) for completion in completions]\n"
-    )
+TELLING = """
+import json
+import pathlib
+
+def reward(*, completions, query, document, file, reader=None, trainer_state=None, **_):
+    told = reader.grades([(query[0], document[0])])
+    with open(file, "a") as stream:
+        stream.write(json.dumps([query[0], document[0], told[0]]) + chr(10))
+    once = pathlib.Path(file).with_name("once")
+    if trainer_state is not None and trainer_state.global_step == 2 and not once.exists():
+        once.touch()
+        raise RuntimeError("ended on the way")
+    return [float(len(set(completion))) for completion in completions]
+"""
+
+
+@pytest.mark.parametrize("algorithm", ["grpo", "reward_weighted"])
+def test_rewards_ask_the_adapter_from_which_a_training_starts(
+    folder: Path, policy: Path, tmp_path: Path, algorithm: str
+) -> None:
+    (tmp_path / "telling.py").write_text(TELLING)
     rewards = [{"use": str(tmp_path / "telling.py"), "params": {"file": str(tmp_path / "told")}}, {"use": "support"}]
-    refined(folder, policy, tmp_path / "rl", rewards, **weighted(max_steps=1))
+    if algorithm == "grpo":
+        given: dict[str, Any] = {"trainer": {**TRAINER, "max_steps": 4, "learning_rate": 5.0e-2}}
+        with pytest.raises(InputError, match="ended on the way"):
+            refined(folder, policy, tmp_path / "rl", rewards, **given)
+        made = refined(folder, policy, tmp_path / "rl", rewards, existing="resume", **given)
+    else:
+        made = refined(folder, policy, tmp_path / "rl", rewards, **weighted(max_steps=1))
     told = [json.loads(line) for line in (tmp_path / "told").read_text().splitlines()]
-    base, start = find_model(str(_base_of(policy))), open_artifact(policy, "adapter")
-    encoder = PromptEncoder(load_tokenizer(base), PromptSettings.model_validate(start.manifest["prompt"]))
-    reader = ModelReader(with_adapter(load_model(base), policy / "adapter"), encoder, tokens=14)
+    start, end = reader_of(policy), reader_of(made.path)
     for query, document, three in told:
-        assert three == pytest.approx(reader.grades([(query, document)])[0], abs=1e-5)
+        assert three == pytest.approx(start.grades([(query, document)])[0], abs=1e-5)
     assert told
+    if algorithm == "grpo":
+        # What is trained grades otherwise by then.
+        moved = [end.grades([(query, document)])[0] for query, document, _ in told]
+        assert all(three != pytest.approx(now, abs=1e-3) for (*_, three), now in zip(told, moved, strict=True))
+
+
+def reader_of(adapter: Path) -> ModelReader:
+    """An adapter that reads, by itself."""
+    base, made = find_model(str(_base_of(adapter))), open_artifact(adapter, "adapter")
+    encoder = PromptEncoder(load_tokenizer(base), PromptSettings.model_validate(made.manifest["prompt"]))
+    return ModelReader(with_adapter(load_model(base), adapter / "adapter"), encoder, tokens=14)
 
 
 def _inside(name: str, adapter: str) -> str:
