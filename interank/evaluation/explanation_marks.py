@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
@@ -17,15 +18,18 @@ from interank.types import Judgment, Relevance
 
 MARKS = "marks"
 """Key of a query's row: by document id, each reward's mark of the explanation."""
+COLUMNS = ("completions", "query_id", "doc_id", "query", "document", "probabilities", "order")
+"""The columns that rewards get with each explanation; there is no judged grade among them."""
 
 
 def mark(tasks: Sequence[Task], rankings: Rankings, rewards: Sequence[WeightedReward], order: judging.Order) -> None:
     """Add the rewards' marks of explanations to each query's row; ungraded and listwise explanations get none.
 
-    All explanations of a system are marked in one call, since a reward may compare an explanation with another's.
+    All explanations of a system are marked in one call, since a reward may compare an explanation with another's. Of
+    rewards of one name each further one has a number.
     """
     rows: list[tuple[dict[str, Any], str]] = []
-    columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
+    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     for task in tasks:
         for query in task.queries:
             row = rankings.get((task.name, query.query_id))
@@ -43,18 +47,18 @@ def mark(tasks: Sequence[Task], rankings: Rankings, rewards: Sequence[WeightedRe
                     query.text,
                     document.full_text,
                     item["probabilities"],
-                    item["relevance"],
                     order,
                 )
-                for name, value in zip(_COLUMNS, values, strict=True):
+                for name, value in zip(COLUMNS, values, strict=True):
                     columns[name].append(value)
                 rows.append((row, item["doc_id"]))
+    names = Counter[str]()
     for reward in rewards if rows else ():
+        names[reward.__name__] += 1
+        number = names[reward.__name__]
+        name = f"{reward.__name__} {number}" if number > 1 else reward.__name__
         for (row, doc_id), value in zip(rows, reward(**columns), strict=True):
-            row.setdefault(MARKS, {}).setdefault(doc_id, {})[reward.__name__] = value
-
-
-_COLUMNS = ("completions", "query_id", "doc_id", "query", "document", "probabilities", "relevance", "order")
+            row.setdefault(MARKS, {}).setdefault(doc_id, {})[name] = value
 
 
 def marks_of(

@@ -103,7 +103,7 @@ def _mark(recipe: EvaluateRecipe, tasks: Sequence[Task], ranked: Mapping[str, Ra
     if recipe.explanations is not None and ranked:
         rewards = marking(recipe.explanations, recipe.base, recipe.max_reasoning_tokens)
         for rankings in ranked.values():
-            mark(tasks, rankings, rewards, "reason_first" if recipe.mode == "reason" else "grade_first")
+            mark(tasks, rankings, rewards, "reason_first" if recipe.mode in ("reason", "adaptive") else "grade_first")
 
 
 def _stored(recipe: EvaluateRecipe, tasks: Sequence[Task], path: Path) -> dict[str, StoredRun]:

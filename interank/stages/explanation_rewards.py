@@ -7,6 +7,7 @@ from pathlib import Path
 
 from interank.artifact import open_artifact
 from interank.errors import InputError
+from interank.evaluation.explanation_marks import COLUMNS
 from interank.inputs import Input
 from interank.rewards import Reward, WeightedReward
 from interank.settings.base import validated
@@ -20,7 +21,7 @@ def check(recipe: MarkingRecipe) -> list[Reward]:
     """The rewards, checked before any model is loaded.
 
     Raises:
-        InputError: A reward values lists, or asks a judge.
+        InputError: A reward values lists, asks a judge, or needs what an evaluation has not, as the judged grade.
     """
     rewards = [Reward.from_recipe(entry) for entry in recipe.rewards]
     for reward in rewards:
@@ -30,6 +31,7 @@ def check(recipe: MarkingRecipe) -> list[Reward]:
                 "explanations are marked by a reader alone; take stance, support, or explanation_quality with "
                 "params.model"
             )
+        reward.check_columns([*COLUMNS[1:], "reader"])
     return rewards
 
 

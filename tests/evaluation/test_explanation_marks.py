@@ -48,3 +48,19 @@ def test_marks_are_told_with_an_interval_over_queries_and_by_document(tmp_path: 
     assert [text.endswith("(first_of_three +1.50)") for text in why.values()] == [True, True, False]
     assert why[2].endswith("(first_of_three not marked)")
     assert len(row[MARKS]) == 3
+
+
+def test_of_rewards_of_one_name_each_has_its_own_marks(tmp_path: Path) -> None:
+    """As of two reward models, of a round and of the next."""
+    benchmark(tmp_path / "benchmark", "one", queries=3)
+    recipe = EvaluateRecipe(stage="evaluate", benchmark=tmp_path / "benchmark" / "one", measures=("nDCG@10",), depth=15)
+    found = evaluation(recipe, ["ours"])
+
+    def halved(**columns: list[str]) -> list[float | None]:
+        return [value and value / 2 for value in first_of_three(**columns)]
+
+    halved.__name__ = first_of_three.__name__
+    mark(found.tasks, found.rankings["ours"], [WeightedReward(first_of_three), WeightedReward(halved)], "grade_first")
+    figures = marks_of(found.tasks, found.rankings["ours"], seed=1)
+    assert list(figures) == ["first_of_three", "first_of_three 2"]
+    assert figures["first_of_three 2"]["mean"] == pytest.approx(figures["first_of_three"]["mean"] / 2)

@@ -349,6 +349,15 @@ def test_what_needs_a_judge_is_refused_to_mark_explanations(folder: Path, tiny_a
         )
 
 
+@pytest.mark.parametrize("use", ["grade_agreement", "ranking", "calibration"])
+def test_what_needs_a_judged_grade_is_refused_to_mark_explanations(folder: Path, tiny_adapter: Path, use: str) -> None:
+    """It would be held against the system's own grade, with which everybody agrees."""
+    explanations = {"reader": tiny_adapter, "rewards": ({"use": use},)}
+    with pytest.raises(InputError, match=rf"reward {use} needs relevance.*the columns are completions, query_id"):
+        evaluated(folder, "agreeing", adapters=(tiny_adapter,), explain=1, explanations=explanations)
+    assert not (folder / "agreeing").exists()
+
+
 def test_a_reward_model_of_another_base_than_the_readers_marks_nothing(
     folder: Path, tiny_adapter: Path, tmp_path: Path
 ) -> None:
