@@ -59,6 +59,12 @@ def run(recipe: RewardModelRecipe, out: Path, *, existing: Existing = "refuse") 
         return place
     started = time.monotonic()
     train, held_out = compared_rows(recipe, judgments)
+    if next(comparisons(held_out, least=recipe.least_difference), None) is None:
+        log.warning(
+            "%s has no two explanations to compare in its validation split, so nothing will be known of how well the "
+            "reward model marks",
+            judgments,
+        )
     student = find_model(recipe.student)
     data = RewardTrainingData(recipe, student, train)
     planned, quantisation = plan(student, choice_of(recipe, head=True), data.microbatch)
@@ -130,9 +136,7 @@ def _report(
     held_out: Sequence[ExplanationRow],
     systems: Mapping[str, Scores],
 ) -> dict[str, Any]:
-    """Figures on the held-out questions; none where there are none."""
-    if not held_out:
-        log.warning("no explanation is of the validation split, so there are no figures on held-out questions")
+    """Figures on the held-out questions; none where nothing of them can be compared."""
     longer = longer_is_better(comparisons(train, least=recipe.least_difference))
     scores = HeldOutScores(held_out, least=recipe.least_difference, longer=longer, seed=recipe.seed)
     return scores.report(systems, recipe.left_out)

@@ -10,6 +10,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import pytest
 from peft import PeftConfig
@@ -162,6 +163,24 @@ def test_a_forecast_counts_the_control_and_what_is_left_out(tiny_folder: Path, e
     assert int(third[1]) < int(second[1]), "padded explanations are the longest"
     assert "the control's included" in whole and "control" not in alone
     assert "memory: " in alone
+
+
+@pytest.mark.parametrize("held_out", ["none", "dropped", "tied"])
+def test_without_held_out_marks_a_model_is_made_and_nothing_told_of_how_well_it_marks(
+    tiny_folder: Path, explained: Path, tmp_path: Path, held_out: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    changes: dict[str, Any] = {"dropped": {"mark": None, "dropped": "failed"}, "tied": {"mark": 0.5}}
+    rows = [
+        replace(row, **changes[held_out]) if row.split == "validation" else row
+        for row in read_explanations(explained, "train" if held_out == "none" else None)
+    ]
+    place = artifact_of(tmp_path / "explained", judged(queries=3, held_out=2), rows)
+    with caplog.at_level(logging.WARNING):
+        made = reward.run(recipe_of(tiny_folder, place), tmp_path / "reward")
+    assert "no two explanations to compare in its validation split" in caplog.text
+    assert json.loads((made.path / "report.json").read_text("utf-8"))["accuracy"]["trained"] is None
+    assert "None had two explanations to compare" in (made.path / "README.md").read_text("utf-8")
+    assert open_reward(made.path)([Explanation("Where?", "A red fox.", "same colour.")])
 
 
 def test_one_explanation_a_pair_is_refused(tiny_folder: Path, explained: Path, tmp_path: Path) -> None:

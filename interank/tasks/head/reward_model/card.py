@@ -9,6 +9,7 @@ from huggingface_hub import ModelCard
 
 from interank import cards
 from interank.tasks.protocol import CardFacts
+from interank.wording import counted
 
 _NONE = "-"
 
@@ -55,7 +56,9 @@ def _settings(made: CardFacts) -> dict[str, Any]:
 
 def _figures(report: Mapping[str, Any]) -> str:
     if not report["pairs"]:
-        return "## Held-out questions\n\nThere were none, so nothing is known of how well it marks."
+        return (
+            "## Held-out questions\n\nNone had two explanations to compare, so how well it marks is not known."
+        )
     heads, *rows = compared(report)
     style, length, calibrated = report["style"], report["length_correlation"], report["calibration"]
     more = {
@@ -69,9 +72,9 @@ def _figures(report: Mapping[str, Any]) -> str:
     return "\n\n".join(
         [
             "## Held-out questions",
-            f"Share of {report['pairs']} pairs of {report['questions']} questions in which the better mark has the "
-            "higher score, with 95% intervals over questions. A kind of fault is compared with honest explanations of "
-            "the same document that have the better mark.",
+            f"Share of {counted(report['pairs'], 'pair')} of {counted(report['questions'], 'question')} in which the "
+            "better mark has the higher score, with 95% intervals over questions. A kind of fault is compared with "
+            "honest explanations of the same document that have the better mark.",
             cards.table(heads, rows),
             cards.values(more),
         ]

@@ -79,6 +79,8 @@ class RewardTrainingData:
 
     def scores(self, model: PeftModel, rows: Sequence[ExplanationRow]) -> dict[str, float]:
         """The current model's scores of explanations, by `key_of` each; what they begin with in common is read once."""
+        if not rows:
+            return {}
         pairs = [self._pair(row) for row in rows]
         distinct = list({pair.ids: pair for pair in pairs}.values())
         with reading(model), torch.inference_mode():
