@@ -56,9 +56,7 @@ def _settings(made: CardFacts) -> dict[str, Any]:
 
 def _figures(report: Mapping[str, Any]) -> str:
     if not report["pairs"]:
-        return (
-            "## Held-out questions\n\nNone had two explanations to compare, so how well it marks is not known."
-        )
+        return "## Held-out questions\n\nNone had two explanations to compare, so how well it marks is not known."
     heads, *rows = compared(report)
     style, length, calibrated = report["style"], report["length_correlation"], report["calibration"]
     more = {
