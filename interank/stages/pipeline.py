@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from interank.artifact import MANIFEST, Artifact, Existing
+from interank.artifact import MANIFEST, Artifact, Existing, open_artifact
 from interank.distributed import refuse_several_processes
-from interank.errors import ArtifactError
+from interank.errors import ArtifactError, InputError
 from interank.inputs import Input
 from interank.locks import held
 from interank.recipe import EvaluateRecipe, RunRecipe
@@ -28,6 +28,7 @@ def check(recipe: RunRecipe) -> Sequence[Input]:
         InterankError: An input cannot be used.
     """
     stages = recipe.stages.without_handed()
+    _require_shared_base(stages)
     checked = {
         "generate": generate.check(stages.generate),
         "distill": distill.check(stages.distill),
@@ -36,6 +37,27 @@ def check(recipe: RunRecipe) -> Sequence[Input]:
         "evaluate": evaluate.check(stages.evaluate.model_copy(update={"adapters": trained_further(stages)})),
     }
     return [replace(each, name=f"{stage}.{each.name}") for stage, named in checked.items() for each in named]
+
+
+def _require_shared_base(stages: StagesRecipe) -> None:
+    """Refuse a reward model of another base than that of the adapter that distill trains further.
+
+    Raises:
+        InputError: The bases, both on this machine, differ.
+    """
+    if stages.reward is None:
+        return
+    for start in trained_further(stages):
+        # It loads torch.
+        from interank.engines.bases import stands_on
+        from interank.engines.models import model_here
+
+        adapter, files = open_artifact(start, "adapter"), model_here(stages.reward.student)
+        if files is not None and not stands_on(adapter, files):
+            raise InputError(
+                f"reward.student: {stages.reward.student} is another base than that of distill.student, {start}, which "
+                f"was trained on {adapter.manifest['base']}; the reward model shares the policy's base, so name that"
+            )
 
 
 def run(recipe: RunRecipe, out: Path, *, existing: Existing = "refuse") -> Artifact:

@@ -14,6 +14,7 @@ import torch
 from interank.artifact import Artifact, open_artifact
 from interank.cli.app import main
 from interank.engines.reward_adapter import Explanation, open_reward
+from interank.errors import InputError
 from interank.explanations import MADE_MARKS, read_explanations
 from interank.recipe import EvaluateRecipe, RunRecipe, load_recipe
 from interank.resources import resource_dir
@@ -253,3 +254,18 @@ def test_an_adapter_that_is_trained_further_stands_beside_what_becomes_of_it(
         assert isinstance(recipe, RunRecipe)
         assert pipeline.trained_further(recipe.stages) == beside
         assert {f"evaluate.adapter.{path.name}" for path in beside} <= {each.name for each in pipeline.check(recipe)}
+
+
+def test_a_reward_model_of_another_base_than_the_adapter_that_is_trained_further_is_told_at_once(
+    tiny_adapter: Path, tiny_folder: Path, tmp_path: Path
+) -> None:
+    # What the recipe names as the students of both.
+    command(tmp_path, "http://127.0.0.1:9/v1", tiny_folder)
+    given = [f"distill.student={tiny_adapter}"]
+    recipe = load_recipe(str(tmp_path / "run.yaml"), given)
+    assert isinstance(recipe, RunRecipe)
+    assert pipeline.check(recipe)
+    other = load_recipe(str(tmp_path / "run.yaml"), [*given, f"reward.student={strong_model(tmp_path / 'other')}"])
+    assert isinstance(other, RunRecipe)
+    with pytest.raises(InputError, match=r"reward\.student: .*other is another base than that of distill\.student"):
+        pipeline.check(other)
