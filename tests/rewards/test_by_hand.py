@@ -412,6 +412,16 @@ def test_support_by_hand() -> None:
     assert supported(2, "", likely(-1.0, blind=-9.0)) == 0.0
 
 
+def test_support_asks_for_the_document_and_of_grade_0_for_the_question() -> None:
+    query = "Why does basil wilt?"
+    by_document = TableReader(likely={(query, DOCUMENT): -1.0, (query, HIDDEN): -2.0, (HIDDEN, DOCUMENT): -1.0})
+    by_question = TableReader(likely={(query, DOCUMENT): -1.0, (query, HIDDEN): -1.0, (HIDDEN, DOCUMENT): -2.0})
+    for grade, reader, wanted in ((2, by_document, 1.0), (2, by_question, 0.0), (1, by_document, 1.0)):
+        assert supported(grade, "Frost makes it droop.", reader) == wanted
+    assert supported(0, "It names no basil.", by_question) == 1.0
+    assert supported(0, "It names no basil.", by_document) == 0.0
+
+
 def test_a_quote_supports_by_what_the_grade_loses_without_it() -> None:
     nothing = likely(-1.0, blind=-1.0)
     # From 2 to 0.6 is more than half a grade; from 2 to 1.9 is a fifth of it.
