@@ -367,6 +367,15 @@ def test_stance_of_an_irrelevant_document_is_held_to_its_own_question() -> None:
     assert values == pytest.approx([0.9 - 0.5, 1.0 - 0.4])
 
 
+def test_stance_is_swapped_with_another_question_where_there_is_one() -> None:
+    read = {("a?", "One."): 0.9, ("a?", "Two."): 0.8, ("a?", "Other."): 0.5, ("b?", "One."): 0.3, ("b?", "Two."): 0.2}
+    reader = TableReader(led={pair: (0.0, 1 - led, led) for pair, led in (read | {("b?", "Other."): 1.0}).items()})
+    rows = {"query_id": ["a", "a", "b"], "doc_id": ["c", "d", "e"], "query": ["a?", "a?", "b?"], "reader": reader}
+    texts = [f"Relevance Label: 2\n\n{say}" for say in ("One.", "Two.", "Other.")]
+    values = reward_of("stance")(completions=texts, **rows)
+    assert values == pytest.approx([0.9 - (0.5 + 0.3) / 2, 0.8 - (0.5 + 0.2) / 2, 1.0 - (0.3 + 0.5) / 2])
+
+
 def test_stance_says_nothing_without_another_document_of_the_grade_or_a_reader() -> None:
     rows = {"query_id": ["a"] * 3, "doc_id": ["d", "d", "e"], "query": ["a?"] * 3}
     texts = ["Relevance Label: 2\n\nSo.", "Relevance Label: 2\n\nYes.", "Relevance Label: 1\n\nHalf."]
