@@ -86,4 +86,4 @@ def marking(recipe: MarkingRecipe, base: str | None, tokens: int) -> list[Weight
     tokenizer = load_tokenizer(files)
     encoder = PromptEncoder(tokenizer, validated(PromptSettings, start.manifest["prompt"], f"{start.path}: prompt"))
     tools = {"reader": ModelReader(model, encoder, tokens=tokens)}
-    return [reward.equipped(**tools) for reward in with_reward_models(model, rewards, tokenizer)]
+    return [reward.equipped(**tools) for reward in with_reward_models(model, rewards, tokenizer, start, files)]

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from interank.artifact import MANIFEST, open_artifact
+from interank.artifact import MANIFEST, Artifact, open_artifact
 from interank.engines.folders import model_folder
 from interank.errors import ModelError
 from interank.inputs import Input, classifier
@@ -16,6 +16,9 @@ from interank.resources import expanded
 from interank.rewards import Reward
 from interank.settings import RewardRecipe
 from interank.wording import nearest
+
+if TYPE_CHECKING:
+    from interank.engines.models import ModelFiles
 
 
 def reward_models(rewards: Sequence[Reward]) -> dict[str, Path]:
@@ -31,12 +34,28 @@ def reward_model(params: Mapping[str, Any]) -> Path | None:
     return place if place is not None and (place / MANIFEST).is_file() else None
 
 
-def with_reward_models(model: Any, rewards: Sequence[Reward], tokenizer: Any) -> list[Reward]:
-    """The rewards, with loaded reward models where they name outputs of `interank reward`; these share the base."""
-    # It loads torch.
-    from interank.engines.reward_adapter import RewardAdapter
+def with_reward_models(
+    model: Any, rewards: Sequence[Reward], tokenizer: Any, start: Artifact, base: ModelFiles
+) -> list[Reward]:
+    """The rewards, with loaded reward models where they name outputs of `interank reward`; these share the base.
 
-    adapters = {name: RewardAdapter(model, place, tokenizer) for name, place in reward_models(rewards).items()}
+    Args:
+        model: The loaded base with the adapter `start`.
+        rewards: The rewards.
+        tokenizer: The base's tokenizer.
+        start: The adapter.
+        base: The base's files.
+
+    Raises:
+        InputError: A reward model has another base or prompt, which checks cannot see while the base is to be fetched.
+    """
+    # It loads torch.
+    from interank.engines.reward_adapter import RewardAdapter, require_same
+
+    places = reward_models(rewards)
+    for place in places.values():
+        require_same(open_artifact(place, "reward"), start, base)
+    adapters = {name: RewardAdapter(model, place, tokenizer) for name, place in places.items()}
     return [
         reward.given(model=adapters[name]) if (name := str(reward.params.get("model"))) in adapters else reward
         for reward in rewards

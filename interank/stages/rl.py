@@ -64,7 +64,8 @@ def run(recipe: RlRecipe, out: Path, *, existing: Existing = "refuse") -> Artifa
     dtype = base_dtype(model, quantisation)
     log.info("rl of an adapter on %s, whose weights are in %s, on %s", base.name, dtype, device())
     tools = {"judge": judge} if judge else {}
-    weighted = [reward.equipped(**tools) for reward in with_reward_models(model, rewards, policy.encoder.tokenizer)]
+    beside = with_reward_models(model, rewards, policy.encoder.tokenizer, start, base)
+    weighted = [reward.equipped(**tools) for reward in beside]
     if marker is None:
         refined = policy.train(model, weighted)
     else:

@@ -289,6 +289,18 @@ def test_a_reward_model_of_another_base_or_prompt_or_kind_is_refused(
     assert not (tmp_path / ".rl.partial").exists()
 
 
+def test_a_reward_model_of_another_base_is_refused_where_the_base_was_yet_to_be_fetched(
+    folder: Path, policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tiny_reward(tiny_model(tmp_path / "other", seed=5), tmp_path)
+    monkeypatch.setattr("interank.engines.bases.base_here", lambda *_: None)
+    with pytest.raises(InputError, match="another base; train a reward model on the policy's own"):
+        refined(folder, policy, tmp_path / "rl", [use(other.path)])
+    recipe = MarkingRecipe(reader=policy, rewards=[RewardRecipe.model_validate(use(other.path))])
+    with pytest.raises(InputError, match="another base; train a reward model on the policy's own"):
+        marking(recipe, None, 8)
+
+
 def test_a_fence_makes_no_other_prompt_whatever_is_asked_for(folder: Path, policy: Path, tmp_path: Path) -> None:
     base = Path(str(_base_of(policy)))
     asked = PromptSettings(max_length=400, max_query_tokens=64, max_document_tokens=64, instruction="Prefer barns.")
