@@ -246,6 +246,17 @@ def test_figures_are_told_without_dropout(tiny_folder: Path, explained: Path, tm
     assert told["calibration"] == pytest.approx(wanted, abs=1e-4)
 
 
+def test_an_adapter_is_no_student_and_its_base_is_named(
+    tiny_adapter: Path, tiny_folder: Path, explained: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=r"student: .* is an adapter, and a reward model.*student=") as told:
+        reward.run(recipe_of(tiny_adapter, explained), tmp_path / "reward")
+    named = str(told.value).rpartition("student=")[2]
+    assert Path(named).resolve() == tiny_folder.resolve()
+    with pytest.raises(ArtifactError, match="holds judgments"):
+        reward.run(recipe_of(explained, explained), tmp_path / "reward")
+
+
 @pytest.mark.parametrize(
     ("keys", "said"),
     [

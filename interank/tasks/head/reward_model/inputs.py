@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from interank.artifact import open_artifact
+from interank.artifact import MANIFEST, open_artifact
 from interank.errors import InputError
 from interank.explanations import ExplanationRow, read_explanations
 from interank.inputs import Input, classifier
+from interank.resources import expanded
 from interank.tasks.head.reward_model.comparisons import marked, require_comparable
 from interank.tasks.head.reward_model.recipe import RewardModelRecipe
 from interank.wording import counted
@@ -17,13 +19,34 @@ from interank.wording import counted
 
 def named(recipe: RewardModelRecipe) -> Sequence[Input]:
     """The student, and explanations that can be compared."""
-    entries = [classifier("student", recipe.student)]
+    entries = [_student(recipe.student)]
     if recipe.judgments:
         kind = partial(open_artifact, kind="judgments")
         what = "judgments with explanations, an output of interank generate"
         opened = partial(compared_rows, recipe)
         entries.append(Input("judgments", recipe.judgments, what, opened, "name", glance=kind))
     return entries
+
+
+def _student(source: str) -> Input:
+    """The base model; an adapter on it is refused with the base's name."""
+    given = classifier("student", source)
+
+    def checked(place: Path, check: Callable[[Path], object] | None) -> None:
+        path = expanded(source)
+        if (path / MANIFEST).is_file():
+            # It loads torch.
+            from interank.engines.bases import base_name
+
+            base = base_name(open_artifact(path, "adapter"))
+            raise InputError(
+                f"student: {path} is an adapter, and a reward model is one more adapter on the same base; give the "
+                f"base itself: student={base}"
+            )
+        if check is not None:
+            check(place)
+
+    return replace(given, opened=partial(checked, check=given.opened), glance=partial(checked, check=given.glance))
 
 
 def compared_rows(recipe: RewardModelRecipe, place: Path) -> tuple[list[ExplanationRow], list[ExplanationRow]]:
