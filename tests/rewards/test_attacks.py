@@ -6,7 +6,7 @@ from statistics import fmean
 
 import pytest
 
-from tests.support.attack_totals import HONEST, RECIPES, lost, recipe_of, totals
+from tests.support.attack_totals import HONEST, RECIPES, lost, recipe_of, totals, with_marks
 from tests.support.attack_world import ATTACKS, ExactReader, RunOn, pairs
 
 PAIRS = pairs(70)
@@ -40,3 +40,13 @@ def test_an_attack_loses_where_the_document_is_a_single_sentence(attack: str) ->
     for name in RECIPES:
         for quote, paraphrase, found in totals(recipe_of(name), ExactReader(), chosen, (*HONEST, ATTACKS[attack])):
             assert lost(found, quote) and lost(found, paraphrase), (name, quote, paraphrase, found)
+
+
+@pytest.mark.parametrize("name", [*RECIPES, "explained"])
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_an_attack_loses_where_a_reward_model_knows_it(name: str, attack: str) -> None:
+    """Its weight is enough, whatever the rewards beside it pay for."""
+    chosen = pairs(20)
+    recipe = with_marks(name, {say(pair) for pair in chosen for say in HONEST})
+    for quote, paraphrase, found in totals(recipe, ExactReader(), chosen, (*HONEST, ATTACKS[attack])):
+        assert lost(found, quote) and lost(found, paraphrase), (quote, paraphrase, found)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 from statistics import fmean
 from typing import Any, TypeVar
 
+from interank.recipe import RunRecipe
 from interank.recipe.loading import load_recipe, recipe_files
+from interank.recipe.run import with_reward_model
 from interank.rewards import Reward
 from interank.tasks.judge.reading import ExplanationInput, Probabilities, Reader, Token
 from interank.tasks.judge.recipe import RlJudge
@@ -32,6 +35,18 @@ def recipe_of(name: str) -> RlJudge:
     recipe = load_recipe(name)
     assert isinstance(recipe, RlJudge)
     return recipe
+
+
+def with_marks(name: str, good: Collection[str]) -> RlJudge:
+    """A shipped recipe, or the rl of one that runs all stages, given a reward model that is sure what is good."""
+    found, place = load_recipe(name), Path("reward")
+    rl = found.stages.rl if isinstance(found, RunRecipe) else found
+    assert isinstance(rl, RlJudge)
+    own = {"model": lambda rows: [4.0 if explanation in good else -4.0 for _, _, explanation in rows]}
+    paid = with_reward_model(rl, place).rewards
+    assert [entry.params for entry in paid if entry.use == "explanation_quality"] == [{"model": str(place)}]
+    entries = [entry.model_copy(update={"params": own}) if entry.params.get("model") else entry for entry in paid]
+    return rl.model_copy(update={"rewards": tuple(entries)})
 
 
 def mark(texts: Sequence[str]) -> list[str | None]:
