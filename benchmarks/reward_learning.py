@@ -21,9 +21,10 @@ mean of a seed, and over all seeds with the mean's 95% interval and what goes wi
 0` has reward models alone, without the deals that are learned together.
 
 What counts: the mark rises where its gain's interval lies above SMALLEST_GAIN. A control does not rise where its gain's
-interval does not, and lies below half of the reward model's gain as well, so that no wide interval passes. nDCG@10 does
-not fall where its difference's interval lies above minus MARGIN. It was set before any seed that is told; the deals
-that are learned together came in when seed 3 was known.
+interval does not, and lies below half of the reward model's gain as well, so that no wide interval passes. Single deals
+are held to it by the interval over the deals of all seeds. nDCG@10 does not fall where its difference's interval lies
+above minus MARGIN. It was set before any seed that is told; the deals that are learned together came in when seed 3 was
+known, and the interval over deals when two deals of each seed were.
 """
 
 from __future__ import annotations
@@ -157,28 +158,42 @@ def told(found: Sequence[dict[str, dict[str, float]]]) -> str:
     deals = [
         {**own, **one.get(f"GRPO, {name}", {})} for one in found for name, own in one.items() if name.startswith(DEALT)
     ]
-    return "\n".join([*lines, *(over_deals(deals) if len(deals) > 2 else [])])
+    if len(deals) > 2:
+        lines += over_deals(deals)
+        if gains := [own["mark gained"] for own in deals if "mark gained" in own]:
+            learned = fmean(one[f"GRPO, {LEARNED}"]["mark gained"] for one in found)
+            lines.append(f"    it does not rise: {float(does_not_rise(*interval(gains), learned)):.3f}")
+    return "\n".join(lines)
 
 
 def over_deals(deals: Sequence[dict[str, float]]) -> list[str]:
     """The means over deals with their intervals, by Student's t, and what goes with accuracy and gain (Pearson)."""
     lines = [f"marks dealt out anew, {len(deals)} deals:"]
     told_of = {name: [own[name] for own in deals] for name in ("accuracy", "mark gained") if name in deals[0]}
-    factor = float(student_t.ppf(0.975, len(deals) - 1)) / math.sqrt(len(deals))
     for key in deals[0]:
         values = [own[key] for own in deals]
-        half, spread = factor * stdev(values), stdev(values)
+        (low, high), spread = interval(values), stdev(values)
         goes = "".join(
             f"; with {name} {correlation(other, values):+.2f}"
             for name, other in told_of.items()
             if name != key and spread > 1e-9
         )
-        bounds = f"({fmean(values) - half:.3f} to {fmean(values) + half:.3f})"
         lines.append(
-            f"    {key}: {fmean(values):.3f} {bounds}, a deal's standard deviation {spread:.3f}, "
+            f"    {key}: {fmean(values):.3f} ({low:.3f} to {high:.3f}), a deal's standard deviation {spread:.3f}, "
             f"{min(values):.3f} to {max(values):.3f}{goes}"
         )
     return lines
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """A mean's 95% interval by Student's t."""
+    half = float(student_t.ppf(0.975, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
+    return fmean(values) - half, fmean(values) + half
+
+
+def does_not_rise(low: float, high: float, learned: float) -> bool:
+    """Whether a control's gain, by its interval, is none, beside what the reward model's marks bring."""
+    return low <= SMALLEST_GAIN and high < learned / 2
 
 
 def measured(base: Path, folder: Path, seed: int, options: argparse.Namespace) -> dict[str, dict[str, float]]:
@@ -244,10 +259,10 @@ def holding(known: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
         f"{TOGETHER}: accuracy within .1 of .5": abs(known[TOGETHER]["accuracy"] - 0.5) <= 0.1,
         "the mark rises": learned["mark gained, low"] > SMALLEST_GAIN,
     }
-    for name in (TOGETHER, DEALS, *OTHERS):
-        if own := known.get(f"GRPO, {name}"):
-            low, high = own["mark gained, low"], own["mark gained, high"]
-            found[f"{name}: it does not rise"] = low <= SMALLEST_GAIN and high < learned["mark gained"] / 2
+    for name in (TOGETHER, *OTHERS):
+        own = known[f"GRPO, {name}"]
+        ends = own["mark gained, low"], own["mark gained, high"]
+        found[f"{name}: it does not rise"] = does_not_rise(*ends, learned["mark gained"])
     found["nDCG@10 does not fall"] = learned["nDCG@10 gained, low"] > -MARGIN
     return {name: float(holds) for name, holds in found.items()}
 
