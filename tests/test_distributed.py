@@ -209,7 +209,8 @@ def test_processes_that_the_agent_forgets_end_too(monkeypatch: pytest.MonkeyPatc
     forgotten: list[subprocess.Popen[bytes]] = []
 
     def run(asked: object) -> None:
-        forgotten.append(subprocess.Popen(["sleep", "100"]))
+        # Its environment, as it mostly reads right after a process was started.
+        forgotten.append(subprocess.Popen(["sleep", "100"], env={}))
         raise SignalException("received", signal.SIGTERM)
 
     monkeypatch.setattr("torch.distributed.run.run", run)
