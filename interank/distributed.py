@@ -7,7 +7,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -140,6 +141,29 @@ def _end_with_parent() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=look, name=_AGENT, daemon=True).start()
+
+
+@contextmanager
+def ending_children() -> Iterator[None]:
+    """End the processes that were started within and still run, as torchrun's agent leaves them where a signal arrives.
+
+    They are the children that were not there before: a process's environment, which would tell, can be read only some
+    time after its start.
+    """
+    import psutil
+
+    own = psutil.Process()
+    others = own.children()
+    try:
+        yield
+    finally:
+        left = [child for child in own.children() if child not in others]
+        for child in left:
+            with suppress(psutil.NoSuchProcess):
+                child.terminate()
+        for child in psutil.wait_procs(left, timeout=_TO_END)[1]:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
 
 
 def barrier() -> None:

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from interank.distributed import STARTER
+from interank.distributed import STARTER, ending_children
 from interank.errors import InputError, Terminated, TrainingError
 from interank.recipe.words import read_yaml
-
-if TYPE_CHECKING:
-    import psutil
-
-# Seconds for processes to end by themselves.
-_TO_END = 30.0
 
 _SHARDING = ("FSDP", "DEEPSPEED", "MEGATRON_LM")
 
@@ -39,23 +32,22 @@ def launch(given: str, arguments: list[str]) -> int:
         raise InputError("--launch 1 was found, which is one process; leave it out, or give a number over 1")
     # Checked before torch is imported.
     settings = _settings(Path(given)) if number is None else {}
-    import psutil
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import get_args_parser, run
 
     start: Callable[[Any], None] = run
     os.environ[STARTER] = str(os.getpid())
-    others = psutil.Process().children()
     try:
-        if number is not None:
-            os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // number)))
-            start(get_args_parser().parse_args(["--standalone", "--nproc_per_node", str(number), *own]))
-        else:
-            from accelerate.commands.launch import launch_command, launch_command_parser
+        with ending_children():
+            if number is not None:
+                os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // number)))
+                start(get_args_parser().parse_args(["--standalone", "--nproc_per_node", str(number), *own]))
+            else:
+                from accelerate.commands.launch import launch_command, launch_command_parser
 
-            os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // _count(settings))))
-            launch_command(launch_command_parser().parse_args(["--config_file", given, *own]))
+                os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // _count(settings))))
+                launch_command(launch_command_parser().parse_args(["--config_file", given, *own]))
     except ChildFailedError as error:
         place, failure = min(error.failures.items(), key=lambda item: _turn(*item))
         if failure.exitcode > 0:
@@ -67,8 +59,6 @@ def launch(given: str, arguments: list[str]) -> int:
         ) from None
     except SignalException as error:
         raise (KeyboardInterrupt if error.sigval == signal.SIGINT else Terminated) from error
-    finally:
-        _end_left(others)
     return 0
 
 
@@ -79,23 +69,6 @@ def _turn(place: int, failure: Any) -> tuple[int, int, int]:
     """
     aborted, by_error = failure.exitcode == -signal.SIGABRT, failure.exitcode > 0
     return (2 if aborted else int(by_error)), failure.timestamp, place
-
-
-def _end_left(others: Sequence[psutil.Process]) -> None:
-    """End the processes that torchrun's agent leaves running when a signal arrives while it starts them.
-
-    They are the children that were not there before. Their environment would not tell: it can be read only some time
-    after a process was started.
-    """
-    import psutil
-
-    left = [child for child in psutil.Process().children() if child not in others]
-    for child in left:
-        with suppress(psutil.NoSuchProcess):
-            child.terminate()
-    for child in psutil.wait_procs(left, timeout=_TO_END)[1]:
-        with suppress(psutil.NoSuchProcess):
-            child.kill()
 
 
 def _number(given: str) -> int | None:
